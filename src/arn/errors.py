@@ -1,0 +1,12 @@
+"""The one exception that a user is meant to read."""
+
+from __future__ import annotations
+
+
+class ArnError(Exception):
+    """Something the user can mend: a bad file, key or folder.
+
+    The message is one sentence or a short list; it names the file or key and says what to do. The command line prints
+    it without a traceback and exits with status 2. Anything else that escapes is a defect of ours and keeps its
+    traceback.
+    """
