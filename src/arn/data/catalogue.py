@@ -1,0 +1,191 @@
+"""What is known of the field's data sets: counts, layouts, where to get them, whom to cite.
+
+Nothing is read or downloaded here, and only the standard library is imported, so that `arn data list` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where pictures and masks lie below a data set's folder.
+
+    Each is a folder, or a folder and a pattern of names (`Imgs/*.jpg`) where pictures and masks share one folder.
+    """
+
+    images: str
+    masks: str
+
+
+PLAIN = Layout("images", "masks")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One published data set.
+
+    `count` is the number of pairs its authors publish. `layouts` are tried in order, the plain one first. `source`
+    names the place to get it from; nothing in this package downloads without being asked.
+    """
+
+    name: str
+    title: str
+    role: str  # "train", "test", or "train and test" for those that the paper splits
+    count: int
+    citation: str
+    licence: str
+    source: str
+    layouts: tuple[Layout, ...]
+    notes: str = ""
+
+
+_UNSTATED = "no licence stated by the authors; used for research. The pictures keep their own copyrights"
+
+_ALL = (
+    Dataset(
+        name="MSRA10K",
+        title="MSRA10K salient object database",
+        role="train and test",
+        count=10_000,
+        citation=(
+            "M.-M. Cheng, N. J. Mitra, X. Huang, P. H. S. Torr, S.-M. Hu. "
+            "Global contrast based salient region detection. TPAMI 37(3), 2015"
+        ),
+        licence=_UNSTATED,
+        source="the authors' page https://mmcheng.net/msra10k/ (archive MSRA10K_Imgs_GT)",
+        layouts=(
+            PLAIN,
+            Layout("MSRA10K_Imgs_GT/Imgs/*.jpg", "MSRA10K_Imgs_GT/Imgs/*.png"),
+            Layout("Imgs/*.jpg", "Imgs/*.png"),
+        ),
+        notes="Pictures (.jpg) and masks (.png) share one folder. The ARN paper trains on 6,000 of them.",
+    ),
+    Dataset(
+        name="DUT-OMRON",
+        title="DUT-OMRON",
+        role="train and test",
+        count=5_168,
+        citation=(
+            "C. Yang, L. Zhang, H. Lu, X. Ruan, M.-H. Yang. "
+            "Saliency detection via graph-based manifold ranking. CVPR 2013"
+        ),
+        licence=_UNSTATED,
+        source=(
+            "the authors' page http://saliencydetection.net/dut-omron/ (archives DUT-OMRON-image and "
+            "DUT-OMRON-gt-pixelwise)"
+        ),
+        layouts=(
+            PLAIN,
+            Layout("DUT-OMRON-image", "pixelwiseGT-new-PNG"),
+            Layout("DUT-OMRON-image/DUT-OMRON-image", "DUT-OMRON-gt-pixelwise.zip/pixelwiseGT-new-PNG"),
+        ),
+        notes=(
+            "The ARN paper trains on 3,500 of them, so that its own test part has 1,668; other methods' published "
+            "figures are on all 5,168. Archives older than 2018 hold four pictures more, without masks, which the authors "
+            "ask to delete: img_561715398, sun_bqfgwnmzhjwuphdi, sun_bswlalhygmnrhvuw, sun_buaqzytduodbufcb."
+        ),
+    ),
+    Dataset(
+        name="DUTS-TR",
+        title="DUTS, training part",
+        role="train",
+        count=10_553,
+        citation=(
+            "L. Wang, H. Lu, Y. Wang, M. Feng, D. Wang, B. Yin, X. Ruan. "
+            "Learning to detect salient objects with image-level supervision. CVPR 2017"
+        ),
+        licence=_UNSTATED + " (from ImageNet)",
+        source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TR)",
+        layouts=(PLAIN, Layout("DUTS-TR-Image", "DUTS-TR-Mask")),
+        notes=(
+            "Masks as released have gray edges, and a few are stored as RGB. Eleven groups of pictures are "
+            "byte-identical under different names."
+        ),
+    ),
+    Dataset(
+        name="DUTS-TE",
+        title="DUTS, test part",
+        role="test",
+        count=5_019,
+        citation=(
+            "L. Wang, H. Lu, Y. Wang, M. Feng, D. Wang, B. Yin, X. Ruan. "
+            "Learning to detect salient objects with image-level supervision. CVPR 2017"
+        ),
+        licence=_UNSTATED + " (from ImageNet and SUN)",
+        source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TE)",
+        layouts=(PLAIN, Layout("DUTS-TE-Image", "DUTS-TE-Mask")),
+        notes="Masks as released have gray edges.",
+    ),
+    Dataset(
+        name="ECSSD",
+        title="Extended complex scene saliency dataset",
+        role="test",
+        count=1_000,
+        citation="Q. Yan, L. Xu, J. Shi, J. Jia. Hierarchical saliency detection. CVPR 2013",
+        licence=_UNSTATED,
+        source=(
+            "the authors' page https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html (archives images and "
+            "ground_truth_mask)"
+        ),
+        layouts=(PLAIN, Layout("images", "ground_truth_mask")),
+        notes="Shares pictures with SOD and PASCAL-S (all draw on BSDS and VOC): not independent of them.",
+    ),
+    Dataset(
+        name="HKU-IS",
+        title="HKU-IS",
+        role="test",
+        count=4_447,
+        citation="G. Li, Y. Yu. Visual saliency based on multiscale deep features. CVPR 2015",
+        licence=_UNSTATED,
+        source="the authors' page https://i.cs.hku.hk/~gbli/deep_saliency.html (archive HKU-IS)",
+        layouts=(PLAIN, Layout("imgs", "gt")),
+        notes=(
+            "Pictures are PNG. The authors split it 2,500 / 500 / 1,447 for training, validation and test; most papers "
+            "that do not train on it score all 4,447. Say which in every table."
+        ),
+    ),
+    Dataset(
+        name="PASCAL-S",
+        title="PASCAL-S",
+        role="test",
+        count=850,
+        citation=(
+            "Y. Li, X. Hou, C. Koch, J. M. Rehg, A. L. Yuille. The secrets of salient object segmentation. CVPR 2014"
+        ),
+        licence=_UNSTATED + " (from PASCAL VOC 2010)",
+        source="the authors' page http://cbi.gatech.edu/salobj/ (archive salObj)",
+        layouts=(PLAIN, Layout("datasets/imgs/pascal", "datasets/masks/pascal")),
+        notes=(
+            "Masks are graded: shares of twelve observers, multiples of 255/12. The threshold changes the scores, and "
+            "five masks are empty above 127."
+        ),
+    ),
+    Dataset(
+        name="SOD",
+        title="Salient objects dataset",
+        role="test",
+        count=300,
+        citation=(
+            "V. Movahedi, J. H. Elder. Design and perceptual validation of performance measures for salient object "
+            "segmentation. CVPR Workshops (POCV) 2010"
+        ),
+        licence="non-commercial research and education, as BSDS, whose pictures it uses",
+        source=("the authors' page http://elderlab.yorku.ca/SOD/, and BSDS300 for the pictures"),
+        layouts=(PLAIN, Layout("Imgs/*.jpg", "Imgs/*.png"), Layout("imgs", "gt")),
+        notes=(
+            "The authors publish several observers' outlines as MATLAB files; the masks that the field scores against "
+            "were merged from them and travel with other papers' bundles. 65 pictures look the same as ECSSD's."
+        ),
+    ),
+)
+
+CATALOGUE: dict[str, Dataset] = {dataset.name: dataset for dataset in _ALL}
+
+
+def data_root() -> Path:
+    """The folder that holds the data sets: the environment's `ARN_DATA_DIR`, else `data` where the command runs."""
+    return Path(os.environ.get("ARN_DATA_DIR") or "data").expanduser()

@@ -1,0 +1,106 @@
+"""Which pictures train and which test: drawn by seed, stored as lists of stems, known by a hash.
+
+A draw orders the stems by the SHA-256 of seed and stem, so it depends on no library's random numbers, on no order of
+files, and a stem that comes or goes moves few others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from arn.data.pairs import write_atomically
+from arn.errors import ArnError
+
+Split = dict[str, dict[str, list[str]]]
+"""Part ("train", "val", "test") -> name of the data set -> sorted stems, which repeat across data sets, never within."""
+
+PAPER_TRAIN = {"MSRA10K": 6_000, "DUT-OMRON": 3_500}
+
+
+def shuffled(stems: Iterable[str], seed: int, salt: str = "") -> list[str]:
+    """The stems in the order of SHA-256("salt/seed/stem"): the same on every machine, whatever order they come in.
+
+    Raises ValueError when a stem comes twice.
+    """
+    given = list(stems)
+    if len(set(given)) != len(given):
+        raise ValueError("stems to split must differ")
+    return sorted(given, key=lambda stem: (hashlib.sha256(f"{salt}/{seed}/{stem}".encode()).digest(), stem))
+
+
+def paper_split(msra_stems: Sequence[str], omron_stems: Sequence[str], seed: int) -> Split:
+    """The ARN paper's training set: 6,000 pictures of MSRA10K and 3,500 of DUT-OMRON; the rest for test.
+
+    The paper gives the counts and no list, so which ones is a draw of our own by `seed`; of DUT-OMRON 1,668 are left
+    for test. Raises ArnError when a data set has too few pictures for that.
+    """
+    split: Split = {"train": {}, "test": {}}
+    for name, stems in (("MSRA10K", msra_stems), ("DUT-OMRON", omron_stems)):
+        count = PAPER_TRAIN[name]
+        if len(stems) <= count:
+            raise ArnError(
+                f"The paper's split takes {count} pictures of {name} for training, but only {len(stems)} are there; "
+                f"check it with 'arn data verify {name}'."
+            )
+        order = shuffled(stems, seed, salt=name)
+        split["train"][name], split["test"][name] = sorted(order[:count]), sorted(order[count:])
+    return split
+
+
+def holdout(stems: Sequence[str], count_or_fraction: int | float, seed: int) -> tuple[list[str], list[str]]:
+    """(train, val): `count_or_fraction` of the stems held out for validation, drawn by seed; both sorted.
+
+    An int is a count, a float a share in 0..1, rounded to the nearest count and at least one picture unless it is 0.
+    Raises ArnError when nothing would be left to train on.
+    """
+    if isinstance(count_or_fraction, float):
+        if not 0 <= count_or_fraction < 1:
+            raise ArnError(f"The share held out for validation must be within 0 and 1, not {count_or_fraction}.")
+        count = max(round(count_or_fraction * len(stems)), 1 if count_or_fraction > 0 else 0)
+    else:
+        count = count_or_fraction
+    if not 0 <= count < len(stems):
+        raise ArnError(
+            f"Cannot hold out {count} of {len(stems)} pictures for validation: at least one must be left to train on."
+        )
+    order = shuffled(stems, seed, salt="holdout")
+    return sorted(order[count:]), sorted(order[:count])
+
+
+def split_hash(split: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
+    """SHA-256, in hexadecimal, of the split's content: equal for equal lists, whatever order the parts stand in."""
+    content = {part: {name: sorted(stems) for name, stems in sets.items()} for part, sets in split.items()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def save_split(path: Path, split: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
+    """Writes the split as JSON with its hash, whole or not at all, and returns the hash; ArnError when it cannot."""
+    digest = split_hash(split)
+    parts = {part: {name: sorted(stems) for name, stems in sets.items()} for part, sets in split.items()}
+    text = json.dumps({"sha256": digest, "split": parts}, indent=1, ensure_ascii=False)
+    write_atomically(path, (text + "\n").encode())
+    return digest
+
+
+def load_split(path: Path) -> Split:
+    """Reads what `save_split` wrote. ArnError when it is missing, no split, or no longer what its hash says."""
+    try:
+        stored = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ArnError(f"Cannot read the split {path}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ArnError(f"{path} is no split: {error}.") from error
+    try:
+        split: Split = {
+            str(part): {str(name): [str(stem) for stem in stems] for name, stems in sets.items()}
+            for part, sets in stored["split"].items()
+        }
+        digest = stored["sha256"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArnError(f"{path} is no split: it must hold 'sha256' and 'split', as 'arn train' writes it.") from error
+    if split_hash(split) != digest:
+        raise ArnError(f"{path} was changed after it was written: its stems no longer match its sha256. Draw it anew.")
+    return split
