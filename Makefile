@@ -1,0 +1,78 @@
+# ARN from the shell: `make help` lists everything. The first target that needs the environment builds it.
+
+# Handed on to the command as it is: make train ARGS="network=arn_lite"
+ARGS ?=
+
+VENV := .venv
+STAMP := $(VENV)/.stamp
+
+# An environment of one's own: make train PYTHON=python (activated) or PYTHON=/path/to/env/bin/python. Only from the
+# command line: a PYTHON that some image happens to export must not redirect the build.
+ifeq ($(origin PYTHON),command line)
+READY :=
+else
+PYTHON := $(VENV)/bin/python
+READY := $(STAMP)
+endif
+# Console scripts lie beside the interpreter; a bare name (an activated environment) means that they are on the PATH.
+BIN := $(if $(findstring /,$(PYTHON)),$(dir $(PYTHON)),)
+
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train bench predict test lint perf clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":[^#]*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo '  ARGS="..."     handed on: make train ARGS="network.rcl.steps=5", make test ARGS="-k attention"'
+	@echo '  PYTHON=...     use an environment of your own instead of building .venv: make train PYTHON=python'
+	@echo '  ARN_DATA_DIR   folder of the data sets (environment variable); without it, drawn scenes'
+
+setup: $(READY) ## Create .venv and install everything at the versions of constraints.txt (about 6 GB, most of it torch)
+
+train: $(READY) ## Train a network; without ARGS on drawn scenes, in minutes, with a table and panels at the end
+	$(BIN)arn train $(ARGS)
+
+bench: $(READY) ## Score checkpoints and map folders: make bench ARGS="datasets=[ECSSD] checkpoints={ARN: FILE}"
+	$(BIN)arn bench $(ARGS)
+
+predict: $(READY) ## Draw maps, overlays or cutouts: make predict ARGS="input=PATH output=DIR checkpoint=FILE"
+	$(BIN)arn predict $(ARGS)
+
+test: $(READY) ## Run the tests; those on real pictures need ARN_DATA_DIR
+# One process on purpose: torch and numba fill the cores by themselves, and a second import of both costs more than it saves.
+	$(PYTHON) -m pytest --durations=15 $(ARGS)
+
+lint: $(READY) ## Check style, formatting, types and the direction of imports
+	$(BIN)ruff check
+	$(BIN)ruff format --check
+	$(BIN)mypy
+	$(BIN)lint-imports
+
+perf: $(READY) ## Time the hot paths against their references and print a table
+	$(PYTHON) -m benchmarks $(ARGS)
+
+clean: ## Remove caches and build products; outputs/, data/ and .venv stay
+	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -path ./$(VENV) -prune -o -path ./outputs -prune -o -path ./data -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+# The version is read from __init__.py at install time, so a new one needs a new install, too.
+# uv does the installing, not pip: it takes no find-links from a pip.conf, where a CPU build of torch that no torchvision
+# goes with may lie. `--clear` only where the environment's own Python is gone (moved or half-made).
+$(STAMP): pyproject.toml constraints.txt src/arn/__init__.py
+	@if ! $(VENV)/bin/python -c '$(SUPPORTED)' 2>/dev/null; then \
+	  for candidate in python3 python3.13 python3.12 python3.11; do \
+	    if $$candidate -c '$(SUPPORTED)' 2>/dev/null; then found=$$candidate; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then \
+	    echo 'make: ARN needs Python 3.11, 3.12 or 3.13, and none of python3, python3.13, python3.12, python3.11 is one.' >&2; \
+	    echo 'make: install one, or name an environment that has everything: make PYTHON=/path/to/bin/python ...' >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Creating $(VENV) with $$($$found --version); torch makes it about 6 GB, once."; \
+	  $$found -m venv --clear $(VENV) || { echo "make: '$$found -m venv' failed (Debian: install python3-venv)" >&2; exit 1; }; \
+	fi
+	@$(VENV)/bin/python -m uv --version >/dev/null 2>&1 || $(VENV)/bin/python -m pip install --quiet uv
+	$(VENV)/bin/python -m uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[dev]'
+	@touch $@
