@@ -1,0 +1,109 @@
+"""What every test stands on: a quiet, offline, repeatable surrounding, and the way to the real pictures.
+
+No torch here: `pytest --collect-only` and the tests that need none should not wait seconds for its import.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before anything imports them: each of these is read once, at import.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else albumentations asks the network for its latest version
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_SILENT"] = "true"
+os.environ.pop("HYDRA_FULL_ERROR", None)  # tests of error messages must see what a user sees
+# Tests multiply small tensors: beyond a few threads each operation costs its own synchronisation.
+os.environ.setdefault("OMP_NUM_THREADS", str(min(4, len(os.sched_getaffinity(0)))))
+
+REQUIRE_REAL = "ARN_REQUIRE_REAL"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "data_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker("real")
+
+
+def _fail_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"{REQUIRE_REAL}=1 and a test on real pictures skipped: {reason}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    real = item.get_closest_marker("real") is not None
+    if os.environ.get(REQUIRE_REAL) == "1" and real and report.skipped and not hasattr(report, "wasxfail"):
+        _fail_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A module that skips itself hides its markers, so where real pictures are required none may."""
+    report = yield
+    if os.environ.get(REQUIRE_REAL) == "1" and report.skipped:
+        _fail_skip(report)
+    return report
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The data root with the real pictures and weights; skips where there is none. Marks the test `real`."""
+    root = os.environ.get("ARN_DATA_DIR")
+    if not root:
+        pytest.skip("ARN_DATA_DIR is not set: no real pictures")
+    if not Path(root).is_dir():
+        pytest.skip(f"ARN_DATA_DIR={root} is not a folder")
+    return Path(root)
+
+
+LOCAL = {None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0", b"localhost", b"127.0.0.1"}
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test passes or fails the same with the network and without: only this machine can be reached.
+
+    An ``OSError`` is what being offline looks like to the libraries, so that fallbacks run as they would.
+    """
+    connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
+    names = LOCAL | {socket.gethostname()}
+
+    def local_connect(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and address[0] not in names:
+            raise OSError(f"tests are offline, and something connects to {address[0]}")
+        connect(self, address)
+
+    def local_getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in names:
+            raise socket.gaierror(f"tests are offline, and something looks up {host!r}")
+        return getaddrinfo(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", local_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", local_getaddrinfo)
+
+
+@pytest.fixture
+def tiny_dataset(tmp_path: Path) -> Path:
+    """A data set of six drawn scenes, 64 x 64, in the plain layout: ``TINY/{images,masks}/0000.png ...``."""
+    from PIL import Image
+
+    from arn.data.scenes import draw_scene
+
+    root = tmp_path / "TINY"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for index in range(6):
+        picture, mask = draw_scene(0, index, (64, 64))
+        Image.fromarray(picture).save(root / "images" / f"{index:04d}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{index:04d}.png")
+    return root
