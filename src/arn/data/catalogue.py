@@ -81,12 +81,11 @@ _ALL = (
         layouts=(
             PLAIN,
             Layout("DUT-OMRON-image", "pixelwiseGT-new-PNG"),
-            Layout("DUT-OMRON-image/DUT-OMRON-image", "DUT-OMRON-gt-pixelwise.zip/pixelwiseGT-new-PNG"),
         ),
         notes=(
             "The ARN paper trains on 3,500 of them, so that its own test part has 1,668; other methods' published "
-            "figures are on all 5,168. Archives older than 2018 hold four pictures more, without masks, which the authors "
-            "ask to delete: img_561715398, sun_bqfgwnmzhjwuphdi, sun_bswlalhygmnrhvuw, sun_buaqzytduodbufcb."
+            "figures are on all 5,168. Archives older than 2018 hold four pictures more, without masks, which the "
+            "authors ask to delete: img_561715398, sun_bqfgwnmzhjwuphdi, sun_bswlalhygmnrhvuw, sun_buaqzytduodbufcb."
         ),
     ),
     Dataset(

@@ -15,7 +15,7 @@ from arn.data.pairs import write_atomically
 from arn.errors import ArnError
 
 Split = dict[str, dict[str, list[str]]]
-"""Part ("train", "val", "test") -> name of the data set -> sorted stems, which repeat across data sets, never within."""
+"""Part ("train", "val", "test") -> name of the data set -> sorted stems (which may repeat across data sets)."""
 
 PAPER_TRAIN = {"MSRA10K": 6_000, "DUT-OMRON": 3_500}
 
