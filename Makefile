@@ -61,7 +61,7 @@ clean: ## Remove caches and build products; outputs/, data/ and .venv stay
 # uv does the installing, not pip: it takes no find-links from a pip.conf, where a CPU build of torch that no torchvision
 # goes with may lie. `--clear` only where the environment's own Python is gone (moved or half-made).
 $(STAMP): pyproject.toml constraints.txt src/arn/__init__.py
-	@if ! $(VENV)/bin/python -c '$(SUPPORTED)' 2>/dev/null; then \
+	@found=; if ! $(VENV)/bin/python -c '$(SUPPORTED)' 2>/dev/null; then \
 	  for candidate in python3 python3.13 python3.12 python3.11; do \
 	    if $$candidate -c '$(SUPPORTED)' 2>/dev/null; then found=$$candidate; break; fi; \
 	  done; \

@@ -168,13 +168,57 @@ def test_no_machine_paths_or_index_hosts_in_tracked_files(tracked: list[str]) ->
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_config_opens_with_the_command_that_uses_it(config: Path) -> None:
+    """conf/VERB.yaml with `arn VERB`, conf/GROUP/NAME.yaml with GROUP=NAME, a sweep with its name."""
     opening = []
     for line in config.read_text().splitlines():
         if not line.startswith("#"):
             break
         opening.append(line)
-    commands = "train|bench|predict|export|report|data"
-    assert re.search(rf"\b(arn ({commands})|make (train|bench|predict|sweep))\b", "\n".join(opening)), config
+    command = re.search(r"\b(arn|make) [a-z]+\b.*", "\n".join(opening))
+    assert command, "no command in the opening comment"
+    group = config.parent.relative_to(ROOT).as_posix().removeprefix("conf").removeprefix("/")
+    uses = f"arn {config.stem}" if not group else config.stem if group == "sweeps" else f"{group}={config.stem}"
+    assert re.search(rf"\b{re.escape(uses)}\b", command[0]), f"{command[0]!r} does not use {uses}"
+
+
+# --- docs/paper.md says what the code does ---------------------------------------------------------------------------
+
+PAPER = (ROOT / "docs/paper.md").read_text()
+
+
+def test_paper_names_files_and_objects_that_exist() -> None:
+    mentions = re.findall(r"`([a-z_/]+\.py)`(?:: (`[\w.]+`(?:, `[\w.]+`)*))?", PAPER)
+    assert len(mentions) > 20
+    for file, names in mentions:
+        source = (ROOT / "src/arn" / file).read_text()
+        for name in re.findall(r"\w+(?=`)", names):
+            assert re.search(rf"(class|def) {name}\b|self\.{name} =", source), f"{file} defines no {name}"
+
+
+def test_paper_states_the_values_of_the_config_it_names() -> None:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", ["experiment=paper2018"])
+    groups = "network|data|trainer|optimizer|schedule|loss"
+    keys = re.findall(rf"`((?:{groups})\.[a-z_.]*[a-z])(?:=([^`]+))?`", PAPER)
+    assert len(keys) > 20
+    missing = object()
+    for key, value in keys:
+        stands = OmegaConf.select(config, key, default=missing)
+        assert stands is not missing, f"docs/paper.md names {key}, which does not exist"
+        # Values are stated once, in the tables; a key in a sentence on an ablation shows the ablation's value.
+        if value and f"{key}={value}" not in PAPER.partition("## What is not the paper's")[2]:
+            assert yaml.safe_load(value) == stands, f"docs/paper.md says {key}={value}, the config {stands}"
+
+
+def test_paper_states_the_size_of_the_network() -> None:
+    from arn.networks import ARN, count_parameters
+
+    network = ARN()
+    for module in (network, network.backbone):
+        assert f"{count_parameters(module):,}" in PAPER
 
 
 # --- The tests' own rule: with ARN_REQUIRE_REAL=1 a skipped real-picture test is a failure ---------------------------
