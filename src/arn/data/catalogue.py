@@ -173,7 +173,7 @@ _ALL = (
             "segmentation. CVPR Workshops (POCV) 2010"
         ),
         licence="non-commercial research and education, as BSDS, whose pictures it uses",
-        source=("the authors' page http://elderlab.yorku.ca/SOD/, and BSDS300 for the pictures"),
+        source=("the authors' page http://elderlab.yorku.ca/SOD/ and BSDS300 for the pictures"),
         layouts=(PLAIN, Layout("Imgs/*.jpg", "Imgs/*.png"), Layout("imgs", "gt")),
         notes=(
             "The authors publish several observers' outlines as MATLAB files; the masks that the field scores against "
