@@ -20,7 +20,7 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
 os.environ.pop("HYDRA_FULL_ERROR", None)  # tests of error messages must see what a user sees
 # Tests multiply small tensors: beyond a few threads each operation costs its own synchronisation.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(4, len(os.sched_getaffinity(0)))))
+os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
 
 REQUIRE_REAL = "ARN_REQUIRE_REAL"
 
