@@ -1,0 +1,135 @@
+"""Where the configs lie, the only way from a config to an object, and the record a run keeps of its own config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from arn.errors import ArnError
+
+ALLOWED_TARGETS = (
+    "arn.",
+    "torch.optim.",
+    "pytorch_lightning.callbacks.",
+    "pytorch_lightning.loggers.",
+    "pytorch_lightning.profilers.",
+    "pytorch_lightning.strategies.",
+)
+"""What a config may build. A config file is data from outside: it must not be able to name just any callable."""
+
+
+def config_dir() -> Path:
+    """``conf/`` of the checkout, or its copy inside an installed wheel."""
+    package = Path(__file__).resolve().parent
+    for place in (package / "_conf" / "conf", package.parents[1] / "conf"):
+        if place.is_dir():
+            return place
+    raise ArnError(f"no config folder beside {package}: the installation is incomplete, install arn-saliency again")
+
+
+def _check_targets(config: Any, place: str) -> None:
+    if isinstance(config, Mapping):
+        target = config.get("_target_")
+        if target is not None and not str(target).startswith(ALLOWED_TARGETS):
+            raise ArnError(f"{place}._target_={target} is not allowed: only {', '.join(ALLOWED_TARGETS)} may be built")
+        for key, value in config.items():
+            _check_targets(value, f"{place}.{key}")
+    elif isinstance(config, list | tuple):
+        for index, value in enumerate(config):
+            _check_targets(value, f"{place}[{index}]")
+
+
+def instantiate(config: DictConfig | Mapping[str, Any], place: str, **extra: Any) -> Any:
+    """Build the object that ``_target_`` names, with plain containers for its arguments.
+
+    Args:
+        place: the config key, for messages.
+
+    Raises:
+        ArnError: a target outside :data:`ALLOWED_TARGETS`, or arguments that the object refuses.
+    """
+    import hydra.utils
+    from hydra.errors import InstantiationException
+
+    plain = to_plain(config)
+    _check_targets(plain, place)
+    try:
+        return hydra.utils.instantiate(plain, _convert_="all", **extra)
+    except InstantiationException as error:
+        cause = error.__cause__
+        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, ArnError):
+            raise cause from None
+        if isinstance(cause, ValueError | TypeError):
+            raise ArnError(f"{place}: {cause}") from error
+        raise
+
+
+def to_plain(config: Any) -> Any:
+    """Dicts, lists, strings and numbers only, interpolations resolved."""
+    if not OmegaConf.is_config(config):
+        return config
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ArnError(f"config: {str(error).splitlines()[0]}") from error
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """12 hexadecimal digits that two resolved configs share only if they are equal."""
+    return hashlib.sha256(json.dumps(to_plain(config), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def run_name(network: str, config: Mapping[str, Any]) -> str:
+    """The network with the ablations that its keys switch on: ``arn``, ``arn_no_rcl``, ``arn_T5_key_pool2``.
+
+    Args:
+        network: name of the chosen network config.
+        config: the resolved network config.
+    """
+    parts = [network]
+    rcl, attention = config.get("rcl") or {}, config.get("attention") or {}
+
+    def add(part: str) -> None:
+        if part not in network:
+            parts.append(part)
+
+    if rcl.get("enabled") is False:
+        add("no_rcl")
+    elif rcl.get("steps", 3) != 3:
+        add(f"T{rcl['steps']}")
+    if rcl.get("enabled", True) and rcl.get("norm", "lrn") != "lrn":
+        add(f"norm_{rcl['norm']}")
+    if attention.get("enabled") is False:
+        add("no_attention")
+    elif attention.get("key_pool", 1) != 1:
+        add(f"key_pool{attention['key_pool']}")
+    return "_".join(parts)
+
+
+def run_folder(resume: str | None, fresh: str) -> str:
+    return str(resume) if resume else fresh
+
+
+def wandb_offline() -> bool:
+    """W&B sends nothing unless a key is set or ``WANDB_MODE`` asks for it."""
+    return os.environ.get("WANDB_MODE", "online" if os.environ.get("WANDB_API_KEY") else "offline") != "online"
+
+
+def register_resolvers() -> None:
+    """``${arn.name:...}`` and ``${arn.folder:...}``, which conf/ uses."""
+    resolvers: dict[str, Callable[..., Any]] = {
+        "arn.name": run_name,
+        "arn.folder": run_folder,
+        "arn.wandb_offline": wandb_offline,
+    }
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)

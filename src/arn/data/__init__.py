@@ -1,0 +1,44 @@
+"""Pictures and masks: the catalogue of data sets, how their files are read, and what a run trains and is scored on.
+
+The members load on first use: the catalogue alone must not cost an import of torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from arn.data.catalogue import CATALOGUE, data_root
+    from arn.data.datamodule import SaliencyDataModule
+    from arn.data.pairs import Pair, find_dataset, read_map, read_mask, read_picture, write_map
+
+_HOMES = {
+    "CATALOGUE": "catalogue",
+    "data_root": "catalogue",
+    "SaliencyDataModule": "datamodule",
+    "Pair": "pairs",
+    "find_dataset": "pairs",
+    "read_map": "pairs",
+    "read_mask": "pairs",
+    "read_picture": "pairs",
+    "write_map": "pairs",
+}
+
+__all__ = [
+    "CATALOGUE",
+    "Pair",
+    "SaliencyDataModule",
+    "data_root",
+    "find_dataset",
+    "read_map",
+    "read_mask",
+    "read_picture",
+    "write_map",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"arn.data.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'arn.data' has no attribute {name!r}")

@@ -1,0 +1,378 @@
+"""The training, validation, test and prediction sets of one run, as a LightningDataModule."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from arn.data import scenes
+from arn.data.pairs import Pair, check_same_size, find_dataset, read_mask, read_picture
+from arn.data.splits import holdout, paper_split, save_split, shuffled
+from arn.data.transforms import Augmentation, resize
+from arn.errors import ArnError
+
+SCENES = "scenes"
+
+
+class Source(Protocol):
+    """Numbered pictures with masks: files or drawn scenes."""
+
+    stems: list[str]
+
+    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Picture uint8 RGB H x W x 3 and gray mask uint8 H x W, at native size."""
+
+
+class PairSource:
+    """Pictures and masks in files."""
+
+    def __init__(self, pairs: Sequence[Pair], stems: Sequence[str] | None = None) -> None:
+        unmasked = [pair.stem for pair in pairs if pair.mask is None]
+        if unmasked:
+            raise ArnError(
+                f"no masks for {len(unmasked)} pictures, the first {unmasked[0]!r}: training and scoring need them"
+            )
+        self.pairs = list(pairs)
+        self.stems = list(stems) if stems is not None else [pair.stem for pair in pairs]
+
+    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        pair = self.pairs[index]
+        assert pair.mask is not None
+        picture, mask = read_picture(pair.picture), read_mask(pair.mask)
+        check_same_size(pair, picture, mask)
+        return picture, mask
+
+
+class SceneSource:
+    """The drawn data set: nothing needed from outside."""
+
+    def __init__(self, part: scenes.Part, count: int | None = None) -> None:
+        self.part = part
+        self.stems = [f"{part}-{index:05d}" for index in range(count or scenes.COUNTS[part])]
+
+    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        return scenes.scene(self.part, index)
+
+
+class SquareCache:
+    """Training pairs held in memory, squashed to ``side`` x ``side``, shared between forked workers.
+
+    An anonymous shared map rather than /dev/shm, which containers often limit to 64 MB.
+    """
+
+    def __init__(self, count: int, side: int) -> None:
+        self.side = side
+        self._filled = np.frombuffer(mmap.mmap(-1, max(count, 1)), np.uint8)
+        self._pairs = np.frombuffer(mmap.mmap(-1, max(count, 1) * side * side * 4), np.uint8).reshape(-1, side, side, 4)
+
+    def get(self, source: Source, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        slot = self._pairs[index]
+        if not self._filled[index]:
+            picture, mask = source.read(index)
+            slot[..., :3] = resize(picture, self.side, self.side)
+            slot[..., 3] = resize(mask, self.side, self.side)
+            self._filled[index] = 1
+        return np.ascontiguousarray(slot[..., :3]), np.ascontiguousarray(slot[..., 3])
+
+
+class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
+    """Augmented pairs; the key is (epoch, index), so that an item depends on nothing else."""
+
+    def __init__(self, source: Source, sizes: SizeSchedule, augmentation: Augmentation, cache: int | None) -> None:
+        self.source, self.sizes, self.augmentation = source, sizes, augmentation
+        self.cache = SquareCache(len(source.stems), cache) if cache else None
+
+    def __len__(self) -> int:
+        return len(self.source.stems)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        epoch, index = key
+        picture, mask = self.cache.get(self.source, index) if self.cache else self.source.read(index)
+        return self.augmentation(picture, mask, self.sizes.at(epoch), epoch, index)
+
+
+class EvaluationSet(Dataset[dict[str, Any]]):
+    """Pictures at the network's input size with masks at native size."""
+
+    def __init__(self, name: str, source: Source, size: int) -> None:
+        self.name, self.source, self.size = name, source, size
+
+    def __len__(self) -> int:
+        return len(self.source.stems)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        picture, mask = self.source.read(index)
+        return {"stem": self.source.stems[index], "picture": resize(picture, self.size, self.size), "mask": mask}
+
+
+class SizeSchedule:
+    """The side of the training square by epoch: one number, or {epoch: px} from which on it holds."""
+
+    def __init__(self, size: int, by_epoch: Mapping[int, int] | None = None) -> None:
+        self.size = size
+        self.by_epoch = {int(epoch): int(px) for epoch, px in (by_epoch or {}).items()}
+
+    def at(self, epoch: int) -> int:
+        begun = [start for start in self.by_epoch if start <= epoch]
+        return self.by_epoch[max(begun)] if begun else self.size
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """A seeded order of its own for each epoch, dealt out to ranks like cards, in whole batches.
+
+    Rank r takes positions r, r + world, ... of every global batch, so the global batches are the same on any number of
+    ranks. What does not fill a global batch is left out of that epoch.
+
+    Attributes:
+        start: batches of this epoch already done in an earlier process; consumed by the next iteration.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.batches = count // (batch_size * world)
+        if not self.batches:
+            raise ArnError(
+                f"{count} training pictures do not fill one batch of {batch_size * world}: "
+                "lower data.batch_size or add pictures"
+            )
+        self.count, self.batch_size, self.seed, self.rank, self.world = count, batch_size, seed, rank, world
+        self.epoch = 0
+        self.start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches * self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        start, self.start = self.start, 0
+        order = np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.count)
+        mine = order[self.rank :: self.world][: len(self)]
+        return iter([(self.epoch, int(index)) for index in mine[start * self.batch_size :]])
+
+
+class ShardSampler(Sampler[int]):
+    """Every ``world``-th picture from ``rank``: none twice, none dropped, unlike DistributedSampler."""
+
+    def __init__(self, count: int, rank: int = 0, world: int = 1) -> None:
+        self.indices = range(rank, count, world)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
+
+
+class ResumableLoader(DataLoader[Any]):
+    """A DataLoader that a checkpoint can stop in the middle of an epoch (Lightning's stateful-loader protocol)."""
+
+    _handed_out = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        sampler = self.sampler
+        assert isinstance(sampler, EpochSampler)
+        self._handed_out = sampler.start
+        for batch in super().__iter__():
+            self._handed_out += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batches": self._handed_out % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        assert isinstance(self.sampler, EpochSampler)
+        self.sampler.start = state["batches"]
+
+
+def _to_pictures(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+    # H x W x 3 in memory is channels_last as it stands; it stays uint8 until it is on the device.
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def collate_training(items: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> dict[str, Tensor]:
+    """-> picture B x 3 x S x S uint8, mask B x 1 x S x S uint8."""
+    pictures, masks = zip(*items, strict=True)
+    return {"picture": _to_pictures(pictures), "mask": torch.from_numpy(np.stack(masks)).unsqueeze(1)}
+
+
+def collate_evaluation(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """-> picture B x 3 x S x S uint8, and lists: stem, mask (uint8 H x W tensors at native size)."""
+    return {
+        "picture": _to_pictures([item["picture"] for item in items]),
+        "mask": [torch.from_numpy(np.ascontiguousarray(item["mask"])) for item in items],
+        "stem": [item["stem"] for item in items],
+    }
+
+
+class SaliencyDataModule(pl.LightningDataModule):
+    """Training, validation and named test sets.
+
+    Args:
+        train: data sets to train on: names of the catalogue, folders with {images,masks}, or ``scenes``.
+        test: data sets to score on after training, likewise.
+        split: ``paper`` draws 6,000 of MSRA10K and 3,500 of DUT-OMRON by seed (train must name both); the rest can be
+            tested on as ``MSRA10K@rest`` and ``DUT-OMRON@rest``. None: all of every training set.
+        val: pictures held out of training by seed, a count or a share below 1.
+        train_limit: train on that many pictures only, drawn by seed.
+        size: side of the network's square input, px.
+        sizes: {epoch: px}, for progressive resolution; overrides ``size`` in training only.
+        batch_size: pictures a step over all ranks together.
+        eval_batch_size: pictures a step a rank when scoring.
+        workers: loader processes; ``auto`` is half the processors, at most 8.
+        cache: hold training pairs in memory at that side (px); None reads the files each epoch.
+        augment: arguments of :class:`~arn.data.transforms.Augmentation`.
+        seed: of split, order and augmentation.
+
+    Raises:
+        ArnError: a data set that cannot be found or read; before any training, for all sets.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[str] = (SCENES,),
+        test: Sequence[str] = (SCENES,),
+        split: str | None = None,
+        val: int | float = 200,
+        train_limit: int | None = None,
+        size: int = 224,
+        sizes: Mapping[int, int] | None = None,
+        batch_size: int = 16,
+        eval_batch_size: int = 16,
+        workers: int | str = "auto",
+        cache: int | None = None,
+        augment: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.train_names, self.test_names = list(train), list(test)
+        if split not in (None, "paper"):
+            raise ArnError(f"data.split must be null or paper, not {split!r}")
+        self.split, self.val, self.train_limit, self.size = split, val, train_limit, size
+        self.sizes = SizeSchedule(size, sizes)
+        self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
+        self.workers = min(8, max(1, (os.cpu_count() or 2) // 2)) if workers == "auto" else int(workers)
+        self.cache = cache
+        self.augmentation = Augmentation(**(augment or {}), seed=seed)
+        self.stems: dict[str, dict[str, list[str]]] = {}
+        self._train: Source | None = None
+        self._val: Source | None = None
+        self._test: dict[str, Source] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find every set and draw the splits. Safe to call again."""
+        if self._train is None:
+            self._setup_training()
+            self._test = {name: self._test_source(name) for name in self.test_names}
+
+    def _setup_training(self) -> None:
+        if SCENES in self.train_names:
+            if self.train_names != [SCENES]:
+                raise ArnError("data.train: drawn scenes cannot be mixed with files; name one or the other")
+            self._train = SceneSource("train", self.train_limit)
+            self._val = SceneSource("val", int(self.val) if self.val >= 1 else None)
+            return
+        found = {name: find_dataset(name) for name in self.train_names}
+        if self.split == "paper":
+            if set(found) != {"MSRA10K", "DUT-OMRON"}:
+                raise ArnError("data.split=paper needs data.train=[MSRA10K,DUT-OMRON]")
+            drawn = paper_split(*([pair.stem for pair in found[name]] for name in ("MSRA10K", "DUT-OMRON")), self.seed)
+            self.stems["rest"] = drawn["test"]
+            found = {name: _only(found[name], drawn["train"][name]) for name in found}
+        single = len(found) == 1
+        keyed = {
+            (pair.stem if single else f"{name}/{pair.stem}"): pair for name, pairs in found.items() for pair in pairs
+        }
+        train, val = holdout(list(keyed), self.val, self.seed)
+        if self.train_limit:
+            train = shuffled(train, self.seed, salt="limit")[: self.train_limit]
+        train, val = sorted(train), sorted(val)
+        joined = "+".join(found)
+        self.stems |= {"train": {joined: train}, "val": {joined: val}}
+        self._train = PairSource([keyed[stem] for stem in train], train)
+        self._val = PairSource([keyed[stem] for stem in val], val)
+
+    def _test_source(self, name: str) -> Source:
+        if name == SCENES:
+            return SceneSource("test")
+        if name.endswith("@rest"):
+            of = name.removesuffix("@rest")
+            if of not in self.stems.get("rest", {}):
+                raise ArnError(f"data.test={name}: only data.split=paper leaves a rest, of MSRA10K and DUT-OMRON")
+            return PairSource(_only(find_dataset(of), self.stems["rest"][of]))
+        return PairSource(find_dataset(name))
+
+    def write_splits(self, path: Path) -> str | None:
+        """Store which stems were trained and validated on; returns their hash, None for drawn scenes."""
+        return save_split(path, self.stems) if self.stems else None
+
+    @property
+    def training_source(self) -> Source:
+        assert self._train is not None, "setup() comes first"
+        return self._train
+
+    @property
+    def validation_source(self) -> Source:
+        assert self._val is not None, "setup() comes first"
+        return self._val
+
+    @property
+    def test_sources(self) -> dict[str, Source]:
+        return dict(self._test)
+
+    def _ranks(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+
+    def _options(self) -> dict[str, Any]:
+        pin = torch.cuda.is_available()
+        return {"num_workers": self.workers, "persistent_workers": self.workers > 0, "pin_memory": pin}
+
+    def train_dataloader(self) -> ResumableLoader:
+        rank, world = self._ranks()
+        if self.batch_size % world:
+            raise ArnError(
+                f"data.batch_size={self.batch_size} is over all ranks and does not divide by {world} of them"
+            )
+        source = self.training_source
+        each = self.batch_size // world
+        return ResumableLoader(
+            TrainingSet(source, self.sizes, self.augmentation, self.cache),
+            batch_size=each,
+            sampler=EpochSampler(len(source.stems), each, self.seed, rank, world),
+            collate_fn=collate_training,
+            drop_last=True,
+            **self._options(),
+        )
+
+    def evaluation_loader(self, name: str, source: Source) -> DataLoader[dict[str, Any]]:
+        """A loader over this rank's share of a set, each picture once over all ranks."""
+        rank, world = self._ranks()
+        return DataLoader(
+            EvaluationSet(name, source, self.size),
+            batch_size=self.eval_batch_size,
+            sampler=ShardSampler(len(source.stems), rank, world),
+            collate_fn=collate_evaluation,
+            **(self._options() | {"persistent_workers": False}),
+        )
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        return self.evaluation_loader("val", self.validation_source)
+
+    def test_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
+        return [self.evaluation_loader(name, source) for name, source in self._test.items()]
+
+
+def _only(pairs: Sequence[Pair], stems: Sequence[str]) -> list[Pair]:
+    wanted = set(stems)
+    return [pair for pair in pairs if pair.stem in wanted]

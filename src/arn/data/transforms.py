@@ -1,0 +1,94 @@
+"""From a stored picture to what a network eats: resizing and seeded augmentation.
+
+A picture is squashed to a square of the network's input size, as the paper does (224 x 224). Augmentation is a pure
+function of (seed, epoch, index): it does not depend on the number of workers or on where a run was resumed, which is
+stronger than reseeding workers and is tested in tests/data/test_transforms.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it looks for updates over the network at import otherwise
+
+
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """H x W (x C) uint8 -> height x width (x C): area-averaged when it shrinks, bilinear when it grows."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
+
+
+class Augmentation:
+    """Training augmentation, the same for the same (seed, epoch, index).
+
+    Args:
+        flip: chance of a horizontal flip (.5 in the paper, which names nothing else).
+        crop: smallest share of each side that a random crop keeps; 1 crops nothing.
+        colour: strength of brightness, contrast, saturation and hue changes, 0 to 1.
+        gray: chance of losing all colour.
+        seed: of the run.
+    """
+
+    def __init__(
+        self, flip: float = 0.5, crop: float = 1.0, colour: float = 0.0, gray: float = 0.0, seed: int = 0
+    ) -> None:
+        if not 0 < crop <= 1:
+            raise ValueError(f"data.augment.crop is the share of a side that is kept, over 0 and at most 1, not {crop}")
+        self.flip, self.crop, self.colour, self.gray, self.seed = flip, crop, colour, gray, seed
+        self._pipelines: dict[int, Any] = {}
+
+    def _pipeline(self, size: int) -> Any:
+        if size not in self._pipelines:
+            import albumentations as A
+
+            steps: list[Any] = []
+            if self.crop < 1:
+                steps.append(
+                    A.RandomResizedCrop(
+                        (size, size),
+                        scale=(self.crop**2, 1.0),
+                        ratio=(0.8, 1.25),
+                        interpolation=cv2.INTER_AREA,
+                        mask_interpolation=cv2.INTER_AREA,
+                    )
+                )
+            if self.flip:
+                steps.append(A.HorizontalFlip(p=self.flip))
+            if self.colour:
+                strength = self.colour
+                steps.append(
+                    A.ColorJitter(
+                        brightness=(1 - 0.4 * strength, 1 + 0.4 * strength),
+                        contrast=(1 - 0.4 * strength, 1 + 0.4 * strength),
+                        saturation=(1 - 0.4 * strength, 1 + 0.4 * strength),
+                        hue=(-0.05 * strength, 0.05 * strength),
+                        p=0.8,
+                    )
+                )
+            if self.gray:
+                steps.append(A.ToGray(p=self.gray))
+            self._pipelines[size] = A.Compose(steps)
+        return self._pipelines[size]
+
+    def __call__(
+        self, picture: NDArray[np.uint8], mask: NDArray[np.uint8], size: int, epoch: int, index: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """uint8 picture H x W x 3 and gray mask H x W -> the pair at size x size."""
+        pipeline = self._pipeline(size)
+        key = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]
+        pipeline.set_random_seed(int(key))
+        if self.crop == 1:
+            picture, mask = resize(picture, size, size), resize(mask, size, size)
+        out: Mapping[str, Any] = pipeline(image=picture, mask=mask)
+        if out["image"].shape[:2] != (size, size):
+            return resize(out["image"], size, size), resize(out["mask"], size, size)
+        return out["image"], out["mask"]

@@ -1,0 +1,205 @@
+"""ARN, the attentional recurrent network (Sun, Li, Guan 2018, arXiv 1808.01634, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from arn.networks.attention import SelfAttention
+from arn.networks.backbones import build_backbone
+from arn.networks.rcl import RecurrentConv
+
+SMALLEST_SIDE = 32
+
+
+def _conv(in_channels: int, channels: int, batch_norm: bool) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels, 3, padding=1, bias=not batch_norm)]
+    if batch_norm:
+        layers.append(nn.BatchNorm2d(channels))
+    return nn.Sequential(*layers, nn.ReLU(inplace=True))
+
+
+class Upsample(nn.Module):
+    """Transposed convolution, kernel 4, stride 2, ReLU, then cut or edge-repeated to the size of the tap it will meet.
+
+    Kernel 4 is a multiple of the stride, so that every output pixel sees the same number of inputs (no checkerboard).
+    """
+
+    def __init__(self, in_channels: int, channels: int, batch_norm: bool) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(in_channels, channels, 4, stride=2, padding=1, bias=not batch_norm)
+        self.norm = nn.BatchNorm2d(channels) if batch_norm else nn.Identity()
+
+    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        x = F.relu(self.norm(self.conv(x)))
+        height, width = int(size[-2]), int(size[-1])
+        # Odd picture sizes: poolings round down (VGG16) or up (timm), so twice the deep side is off by at most one.
+        short = (height - x.shape[-2], width - x.shape[-1])
+        if short[0] > 0 or short[1] > 0:
+            x = F.pad(x, (0, max(short[1], 0), 0, max(short[0], 0)), mode="replicate")
+        return x[..., :height, :width]
+
+
+class Stage(nn.Module):
+    """One step back up: upsample the deeper map, concatenate the enhanced tap, convolve, attend.
+
+    Args:
+        deep_channels: channels of the deeper stage's output.
+        tap_channels: channels of the backbone's tap at this level.
+        channels: width of the stage.
+        local: the layer that enhances the tap (an RCL, or one convolution), giving ``local_channels``.
+    """
+
+    def __init__(
+        self,
+        deep_channels: int,
+        local: nn.Module,
+        local_channels: int,
+        channels: int,
+        convs: int,
+        attention: nn.Module,
+        batch_norm: bool,
+    ) -> None:
+        super().__init__()
+        self.local = local
+        self.upsample = Upsample(deep_channels, channels, batch_norm)
+        widths = [channels + local_channels] + [channels] * convs
+        self.convs = nn.Sequential(*(_conv(a, b, batch_norm) for a, b in zip(widths, widths[1:], strict=False)))
+        self.attention = attention
+
+    def forward(self, deep: Tensor, tap: Tensor) -> Tensor:
+        up = self.upsample(deep, tap.shape[-2:])
+        return self.attention(self.convs(torch.cat([up, self.local(tap)], dim=1)))
+
+
+class ARN(nn.Module):
+    """Attentional recurrent network: RCL-enhanced shallow taps, self-attention on the way from deep to shallow.
+
+    The deepest tap passes self-attention (S5). At each shallower level the map is upsampled by a transposed
+    convolution, concatenated with that level's RCL-enhanced tap, convolved and attended again, down to the shallowest
+    level, from which a 3 x 3 convolution predicts one logit a position; the logits are brought to the picture's size
+    bilinearly. New layers get He initialisation and zero biases; attention's gamma starts at 0.
+
+    Args:
+        backbone: ``vgg16`` (the paper) or ``timm:NAME``.
+        levels: taps of a `timm` backbone as powers of two of the stride.
+        input_size: side of the square that pictures are resized to, before the network, when a map is made.
+        rcl: ``enabled`` (False: one 3 x 3 convolution and ReLU of the same width in its place), ``steps`` (T),
+            ``channels`` (one width, or one a level from deep to shallow), ``norm`` (lrn or none), ``lrn_window``,
+            ``lrn_alpha``, ``lrn_beta``.
+        attention: ``enabled`` (False: the identity), ``stages`` (``all`` or a list of levels), ``key_pool``,
+            ``reduction``.
+        decoder: ``channels`` (width of each stage below the deepest, deep to shallow), ``convs`` (3 x 3 convolutions
+            after each concatenation), ``batch_norm``.
+        side_outputs: also predict from every deeper stage, for deep supervision.
+
+    Shapes:
+        pictures: B x 3 x H x W, RGB in 0..1, H and W at least 32, any parity. Returns a tuple of logits, the final map
+        first (B x 1 x H x W), then with ``side_outputs`` one a deeper stage at its own resolution, shallow to deep.
+
+    Raises:
+        ValueError: an option that does not exist or does not fit the backbone, or pictures smaller than 32 px.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "vgg16",
+        levels: Sequence[int] | None = None,
+        input_size: int = 224,
+        rcl: Mapping[str, Any] | None = None,
+        attention: Mapping[str, Any] | None = None,
+        decoder: Mapping[str, Any] | None = None,
+        side_outputs: bool = False,
+    ) -> None:
+        super().__init__()
+        rcl = {"enabled": True, "channels": 64} | dict(rcl or {})
+        attention = {"enabled": True, "stages": "all"} | dict(attention or {})
+        decoder = {"channels": (256, 128, 64), "convs": 2, "batch_norm": False} | dict(decoder or {})
+        self.input_size = input_size
+        self.backbone = build_backbone(backbone, levels)
+        below = self.backbone.levels[-2::-1]  # every level but the deepest, deep to shallow
+        widths = _per_level("network.decoder.channels", decoder["channels"], len(below))
+        local_widths = _per_level("network.rcl.channels", rcl["channels"], len(below))
+        attended = self._attended_levels(attention)
+        attention_options = {key: attention[key] for key in ("reduction", "key_pool") if key in attention}
+        rcl_options = {key: value for key, value in rcl.items() if key not in ("enabled", "channels")}
+
+        def attend(level: int, channels: int) -> nn.Module:
+            return SelfAttention(channels, **attention_options) if level in attended else nn.Identity()
+
+        deep = self.backbone.channels[-1]
+        self.deepest = attend(self.backbone.levels[-1], deep)
+        self.stages = nn.ModuleList()
+        taps = self.backbone.channels[-2::-1]
+        stage_inputs = []
+        for level, tap, width, local_width in zip(below, taps, widths, local_widths, strict=True):
+            local: nn.Module
+            if rcl["enabled"]:
+                local = RecurrentConv(tap, local_width, **rcl_options)
+            else:
+                local = nn.Sequential(nn.Conv2d(tap, local_width, 3, padding=1), nn.ReLU(inplace=True))
+            self.stages.append(
+                Stage(deep, local, local_width, width, decoder["convs"], attend(level, width), decoder["batch_norm"])
+            )
+            stage_inputs.append(deep)
+            deep = width
+        self.predict = nn.Conv2d(deep, 1, 3, padding=1)
+        self.side_predict = nn.ModuleList(
+            nn.Conv2d(channels, 1, 3, padding=1) for channels in (reversed(stage_inputs) if side_outputs else ())
+        )
+        self._initialise()
+
+    def _attended_levels(self, attention: Mapping[str, Any]) -> set[int]:
+        if not attention["enabled"]:
+            return set()
+        stages = attention["stages"]
+        if stages == "all":
+            return set(self.backbone.levels)
+        unknown = sorted(set(stages) - set(self.backbone.levels))
+        if unknown:
+            raise ValueError(
+                f"network.attention.stages names {unknown}; {self.backbone.name} has levels {list(self.backbone.levels)}"
+            )
+        return set(stages)
+
+    def _initialise(self) -> None:
+        """He initialisation and zero biases for every new layer [section 4.3]; the backbone keeps its own."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not name.startswith("backbone.features"):
+                fan = module.weight[0, 0].numel() * module.in_channels
+                if isinstance(module, nn.ConvTranspose2d):  # stride s: only 1 / s^2 of the kernel meets an output pixel
+                    fan //= module.stride[0] * module.stride[1]
+                nn.init.normal_(module.weight, std=(2.0 / fan) ** 0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if self.backbone.name == "vgg16":  # until ImageNet weights are loaded over it
+            for module in self.backbone.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        height, width = pictures.shape[-2:]
+        if min(height, width) < SMALLEST_SIDE:
+            raise ValueError(f"pictures must be at least {SMALLEST_SIDE} px a side, not {height} x {width}")
+        features = self.backbone(pictures)
+        x = self.deepest(features[-1])
+        passed = []
+        for stage, tap in zip(self.stages, features[-2::-1], strict=True):
+            passed.append(x)
+            x = stage(x, tap)
+        final = F.interpolate(self.predict(x).float(), size=(height, width), mode="bilinear", align_corners=False)
+        sides = (head(s).float() for head, s in zip(self.side_predict, reversed(passed), strict=False))
+        return (final, *sides)
+
+
+def _per_level(key: str, widths: int | Sequence[int], levels: int) -> list[int]:
+    each = [int(widths)] * levels if isinstance(widths, int) else [int(width) for width in widths]
+    if len(each) != levels:
+        raise ValueError(f"{key} needs one width, or {levels} from deep to shallow, not {len(each)}")
+    return each

@@ -1,0 +1,64 @@
+"""Self-attention over positions: ARN eq. 1-4, after SAGAN (Zhang et al., arXiv 1805.08318)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def position_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """``softmax(query^T key) value`` with unscaled logits, without ever holding the N x M matrix.
+
+    ``scaled_dot_product_attention`` streams over the keys only where all widths agree; with a value wider than the key
+    its CPU form silently builds the matrix (600 MB a picture at 112 x 112). Zero channels added to query and key leave
+    every logit as it is, so padding them to the value's width is exact.
+
+    Args:
+        query: B x C1 x N.
+        key: B x C1 x M, the attended positions.
+        value: B x C x M with C >= C1.
+
+    Returns:
+        B x C x N.
+    """
+    padding = value.shape[1] - query.shape[1]
+    q, k = (F.pad(t.transpose(1, 2), (0, padding)).unsqueeze(1) for t in (query, key))
+    v = value.transpose(1, 2).unsqueeze(1)
+    out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+    return out.squeeze(1).transpose(1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Self-attention block, ARN eq. 1-4: every position is answered by a weighted sum over all positions.
+
+    ``s_ij = f(x_i)^T g(x_j)`` (eq. 1), ``b_ji = exp(s_ij) / sum_i exp(s_ij)`` (eq. 2, over the attended positions i),
+    ``o_j = sum_i b_ji h(x_i)`` (eq. 3, a matrix product: the printed Hadamard product does not fit the shapes) and
+    ``y = gamma * o + x`` (eq. 4). f and g are 1 x 1 convolutions to C / 8 channels, h to C. gamma starts at 0, so the
+    block starts as the identity. Logits are not scaled.
+
+    Args:
+        channels: C of the input and output, B x C x H x W.
+        reduction: C / C1; 8 in the paper.
+        key_pool: attend to max-pooled positions, ``key_pool`` x ``key_pool`` to one (1: every position, the paper). An
+            ablation that divides the cost by its square; not in the paper.
+    """
+
+    def __init__(self, channels: int, reduction: int = 8, key_pool: int = 1) -> None:
+        super().__init__()
+        inner = max(channels // reduction, 1)
+        self.key_pool = key_pool
+        self.f = nn.Conv2d(channels, inner, 1)
+        self.g = nn.Conv2d(channels, inner, 1)
+        self.h = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        attended = x
+        if self.key_pool > 1:
+            attended = F.max_pool2d(x, self.key_pool, ceil_mode=True)
+        o = position_attention(self.g(x).flatten(2), self.f(attended).flatten(2), self.h(attended).flatten(2))
+        return self.gamma * o.reshape(x.shape) + x
+
+    def extra_repr(self) -> str:
+        return f"key_pool={self.key_pool}"

@@ -1,0 +1,202 @@
+"""Feature extractors that ARN's decoder stands on: the paper's VGG16 taps, or any `timm` network.
+
+A backbone holds its own normalisation, so it is fed RGB in 0..1 and nobody can feed it wrongly.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """Pictures in, one feature map a level out, shallow to deep.
+
+    Attributes:
+        name: as the config names it (``vgg16``, ``timm:tf_efficientnet_lite0``).
+        levels: the network's own stage numbers; level k of VGG16 is its convolution block k.
+        channels, strides: of each level.
+        mean, std: buffers, 1 x 3 x 1 x 1, in units of RGB 0..1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        levels: Sequence[int],
+        channels: Sequence[int],
+        strides: Sequence[int],
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.levels, self.channels, self.strides = tuple(levels), tuple(channels), tuple(strides)
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
+
+    def normalise(self, pictures: Tensor) -> Tensor:
+        """B x 3 x H x W in 0..1 -> what the pretrained weights expect."""
+        return (pictures - self.mean) / self.std
+
+    def load_imagenet(self, folder: Path | None) -> str:
+        """Load ImageNet weights: a file in ``folder``, else the well-known download, else none with a loud warning.
+
+        Returns:
+            Where the weights came from, for the run's record: a file name, ``torchvision``, ``timm`` or ``random``.
+        """
+        path = None if folder is None else folder / self.weights_file
+        if path is not None and path.is_file():
+            from safetensors.torch import load_file
+
+            self.load_features({name: tensor.float() for name, tensor in load_file(path).items()})
+            return path.name
+        try:
+            return self.download_imagenet()
+        except Exception as error:  # a hub has many ways to be out of reach; each of them ends in the same warning
+            warnings.warn(
+                f"\n{'!' * 100}\nNO IMAGENET WEIGHTS: {self.name} starts from random numbers and will score far below "
+                f"the published figures.\nLooked for {path or self.weights_file}, then online ({type(error).__name__}).\n"
+                f"Put the file there, or set pretrained=false to train from scratch on purpose.\n{'!' * 100}",
+                stacklevel=2,
+            )
+            return "random"
+
+    @property
+    def weights_file(self) -> str:
+        """The file name looked for in ``<data root>/weights``."""
+        raise NotImplementedError
+
+    def load_features(self, state: dict[str, Tensor]) -> None:
+        """Load a state dict with the names of torchvision or `timm`."""
+        raise NotImplementedError
+
+    def download_imagenet(self) -> str:
+        """Load the weights from torchvision's or `timm`'s hub; raises whatever the hub raises when out of reach."""
+        raise NotImplementedError
+
+
+class VGG16(Backbone):
+    """VGG16 (Simonyan and Zisserman 2015) up to conv5_3, with the paper's four taps.
+
+    Taps, after ReLU: conv2_2 (stride 2, 128 channels), conv3_3 (4, 256), conv4_3 (8, 512), conv5_3 (16, 512); at
+    224 x 224 they are 112, 56, 28 and 14 wide. Layer numbers are torchvision's ``vgg16().features``. The input is RGB
+    0..255 minus the mean pixel (123.68, 116.779, 103.939).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "vgg16",
+            levels=(2, 3, 4, 5),
+            channels=(128, 256, 512, 512),
+            strides=(2, 4, 8, 16),
+            mean=[value / 255 for value in (123.68, 116.779, 103.939)],
+            std=[1 / 255] * 3,
+        )
+        layers: list[nn.Module] = []
+        width, taps = 3, []
+        for block, (channels, depth) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], start=1):
+            if block > 1:
+                layers.append(nn.MaxPool2d(2, 2))
+            for _ in range(depth):
+                layers += [nn.Conv2d(width, channels, 3, padding=1), nn.ReLU(inplace=True)]
+                width = channels
+            taps.append(len(layers))
+        self.features = nn.Sequential(*layers)
+        self.taps = tuple(taps[1:])
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        x, features, start = self.normalise(pictures), [], 0
+        for stop in self.taps:
+            x = self.features[start:stop](x)
+            features.append(x)
+            start = stop
+        return features
+
+    @property
+    def weights_file(self) -> str:
+        return "vgg16_features_fp16.safetensors"
+
+    def load_features(self, state: dict[str, Tensor]) -> None:
+        self.load_state_dict({**state, "mean": self.mean, "std": self.std})
+
+    def download_imagenet(self) -> str:
+        from torchvision.models import VGG16_Weights
+
+        state = VGG16_Weights.IMAGENET1K_FEATURES.get_state_dict(progress=False, check_hash=True)
+        self.load_features({name: tensor for name, tensor in state.items() if name.startswith("features.")})
+        return "torchvision"
+
+
+class Timm(Backbone):
+    """Any `timm` network that offers ``features_only``; level k is its feature with stride 2^k.
+
+    Args:
+        model: the name in `timm`, e.g. ``tf_efficientnet_lite0``.
+        levels: which strides to tap, as powers of two; must exist in the network.
+
+    Raises:
+        ValueError: `timm` does not know the model, or it has no feature at a level asked for.
+    """
+
+    def __init__(self, model: str, levels: Sequence[int] = (1, 2, 3, 4, 5)) -> None:
+        import timm
+
+        if model not in timm.list_models():
+            raise ValueError(f"timm knows no model named {model!r}; `timm.list_models()` has them all")
+        probe = timm.create_model(model, features_only=True)
+        strides = [int(stride) for stride in probe.feature_info.reduction()]
+        missing = [level for level in levels if 2**level not in strides]
+        if missing:
+            raise ValueError(f"{model} has no feature at level(s) {missing}; its strides are {strides}")
+        indices = [strides.index(2**level) for level in levels]
+        config = timm.data.resolve_model_data_config(probe)
+        super().__init__(
+            f"timm:{model}",
+            levels=levels,
+            channels=[probe.feature_info.channels()[index] for index in indices],
+            strides=[2**level for level in levels],
+            mean=config["mean"],
+            std=config["std"],
+        )
+        self.model = model
+        self.indices = indices
+        self.features = probe
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        features = self.features(self.normalise(pictures))
+        return [features[index] for index in self.indices]
+
+    @property
+    def weights_file(self) -> str:
+        return f"{self.model}_fp16.safetensors"
+
+    def load_features(self, state: dict[str, Tensor]) -> None:
+        self.features.load_state_dict(state)
+
+    def download_imagenet(self) -> str:
+        import timm
+
+        self.features = timm.create_model(self.model, features_only=True, pretrained=True)
+        return "timm"
+
+
+def build_backbone(name: str, levels: Sequence[int] | None = None) -> Backbone:
+    """``vgg16`` or ``timm:NAME``.
+
+    Raises:
+        ValueError: an unknown name, or levels that the backbone lacks.
+    """
+    if name == "vgg16":
+        if levels is not None and tuple(levels) != (2, 3, 4, 5):
+            raise ValueError("network.levels is for timm backbones; vgg16 has the paper's taps 2, 3, 4, 5")
+        return VGG16()
+    if name.startswith("timm:"):
+        return Timm(name.removeprefix("timm:"), levels or (1, 2, 3, 4, 5))
+    raise ValueError(f"network.backbone must be vgg16 or timm:NAME, not {name!r}")

@@ -1,0 +1,72 @@
+"""What a network is made of: shape and parameters, stage by stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One line of the table that `arn train` prints.
+
+    Attributes:
+        name: the module's name inside the network.
+        kind: its class.
+        shape: C x H x W of its (first) output for one picture.
+        parameters: of the module and everything in it.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+def count_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def stage_table(network: nn.Module, side: int = 224) -> list[StageRow]:
+    """Shapes and parameters of a network's children, in the order they run; lists of modules are opened.
+
+    Args:
+        side: the square picture, in px, that the shapes are given for.
+    """
+    named: list[tuple[str, nn.Module]] = []
+    for name, child in network.named_children():
+        if isinstance(child, nn.ModuleList):
+            for index, member in enumerate(child):
+                named += [
+                    (f"{name}.{index}", member),
+                    *((f"{name}.{index}.{n}", m) for n, m in member.named_children()),
+                ]
+        else:
+            named.append((name, child))
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def record(name: str):  # type: ignore[no-untyped-def]
+        def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor | list[Tensor]) -> None:
+            tensor = output if isinstance(output, Tensor) else output[-1]
+            shapes.setdefault(name, tuple(tensor.shape[1:]))
+
+        return hook
+
+    handles = [module.register_forward_hook(record(name)) for name, module in named]
+    training = network.training
+    parameter = next(network.parameters())
+    try:
+        network.eval()
+        with torch.no_grad():
+            network(torch.zeros(1, 3, side, side, device=parameter.device, dtype=parameter.dtype))
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return [
+        StageRow(name, type(module).__name__, shapes[name], count_parameters(module))
+        for name, module in named
+        if name in shapes
+    ]

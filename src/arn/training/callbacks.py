@@ -1,0 +1,187 @@
+"""What happens around training steps: progress lines, figures of maps, the check that ranks agree."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.callbacks import Callback
+
+from arn.config import config_hash
+from arn.data.datamodule import SaliencyDataModule, Source
+from arn.data.pairs import write_atomically
+from arn.data.transforms import resize
+from arn.errors import ArnError
+from arn.training.checkpoint import Predictor
+
+
+class SameConfig(Callback):
+    """Stops every rank when the resolved config of one differs from rank 0's."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.hash = config_hash(config)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        first = trainer.strategy.broadcast(self.hash)
+        if first != self.hash:
+            raise ArnError(
+                f"rank {trainer.global_rank} has another config than rank 0 ({self.hash} against {first}): "
+                "they would train different networks"
+            )
+
+
+class Throughput(Callback):
+    """Counts pictures and seconds spent in training steps, loading included, validation not.
+
+    Attributes:
+        pictures, seconds: over the run, earlier sessions of a resumed run included.
+    """
+
+    def __init__(self) -> None:
+        self.pictures, self.seconds = 0, 0.0
+        self._mark = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._mark = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        self.seconds += now - self._mark
+        self._mark = now
+        self.pictures += len(batch["picture"]) * trainer.world_size
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._mark = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"pictures": self.pictures, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.pictures, self.seconds = int(state_dict["pictures"]), float(state_dict["seconds"])
+
+
+class ProgressLines(Callback):
+    """One line every so many seconds, for logs and terminals alike; rank 0 only.
+
+    Args:
+        every: seconds between lines.
+    """
+
+    def __init__(self, every: float = 15.0) -> None:
+        self.every = every
+        self._begun, self._said, self._first = 0.0, 0.0, 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begun, self._said, self._first = time.perf_counter(), 0.0, trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        total = int(trainer.estimated_stepping_batches)
+        last = trainer.global_step >= total
+        if not trainer.is_global_zero or (now - self._said < self.every and not last):
+            return
+        self._said = now
+        done = trainer.global_step - self._first
+        spent = now - self._begun
+        left = spent / max(done, 1) * (total - trainer.global_step)
+        loss = float(trainer.callback_metrics.get("train/loss_step", float("nan")))
+        _say(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {trainer.global_step}/{total}  "
+            f"loss {loss:.4f}  {_clock(spent)} spent, {_clock(left)} left"
+        )
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            scores = trainer.callback_metrics
+            if "val/mae" in scores:
+                _say(f"validation  max F {float(scores['val/max_f']):.4f}  MAE {float(scores['val/mae']):.4f}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True, file=sys.stdout)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def panel(picture: NDArray[np.uint8], mask: NDArray[np.uint8], saliency: NDArray[np.float32], side: int = 224) -> Any:
+    """Picture, mask and map side by side: uint8 RGB, ``side`` high."""
+    height, width = picture.shape[:2]
+    shape = (side, max(1, round(width * side / height)))
+    gray = [mask, np.uint8(np.round(saliency * 255))]
+    parts = [
+        resize(picture, *shape),
+        *(cv2.cvtColor(resize(np.asarray(one), *shape), cv2.COLOR_GRAY2RGB) for one in gray),
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def draw_panels(
+    predictor: Predictor, source: Source, rows: int, columns: int = 2, side: int = 160
+) -> NDArray[np.uint8]:
+    """A sheet of panels (picture, mask, map) of pictures spread evenly over a set: uint8 RGB."""
+    chosen = np.unique(np.linspace(0, len(source.stems) - 1, rows * columns).round().astype(int))
+    panels = []
+    for index in chosen:
+        picture, mask = source.read(int(index))
+        panels.append(panel(picture, mask, predictor.predict(picture), side))
+    width = max(one.shape[1] for one in panels)
+    padded = [np.pad(one, ((2, 2), (2, width - one.shape[1] + 2), (0, 0)), constant_values=255) for one in panels]
+    while len(padded) % columns:
+        padded.append(np.full_like(padded[0], 255))
+    lines = [np.concatenate(padded[start : start + columns], axis=1) for start in range(0, len(padded), columns)]
+    return np.concatenate(lines, axis=0)
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """uint8 RGB to PNG, whole or not at all."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert done
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, data.tobytes())
+
+
+class Panels(Callback):
+    """Draws maps beside pictures and masks after each validation, to ``<run>/figures`` and to loggers that take images.
+
+    Args:
+        folder: of the PNG files.
+        rows: rows of the sheet, two pictures each.
+    """
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        self.folder, self.rows = folder, rows
+
+    @torch.inference_mode()
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero or trainer.sanity_checking or not self.rows:
+            return
+        datamodule = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(datamodule, SaliencyDataModule)
+        network: Any = pl_module.network
+        predictor = Predictor(network, {}, pl_module.device)
+        sheet = draw_panels(predictor, datamodule.validation_source, self.rows)
+        write_png(self.folder / "validation.png", sheet)
+        log_images(trainer.loggers, "validation", [sheet], trainer.global_step)
+
+
+def log_images(loggers: Sequence[Any], key: str, images: list[NDArray[np.uint8]], step: int | None = None) -> None:
+    """Give images to every logger that takes them (W&B does)."""
+    for logger in loggers:
+        if hasattr(logger, "log_image"):
+            logger.log_image(key=key, images=images, step=step)

@@ -1,0 +1,163 @@
+"""One network, its loss and its optimiser, as a LightningModule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from arn.errors import ArnError
+from arn.metrics import SaliencyMetrics
+from arn.training.checkpoint import CONFIG_KEY, native_map
+
+DECAYS = ("none", "cosine", "poly")
+
+
+class Schedule:
+    """Learning-rate factor by step: linear warm-up, then a decay to ``floor`` at the last step.
+
+    Args:
+        warmup: share of all steps spent warming up.
+        decay: ``none`` (the paper), ``cosine`` or ``poly`` (power .9).
+        floor: factor at the end.
+        steps: all steps of the run.
+    """
+
+    def __init__(self, steps: int, warmup: float = 0.0, decay: str = "none", floor: float = 0.0) -> None:
+        if decay not in DECAYS:
+            raise ArnError(f"schedule.decay must be one of {', '.join(DECAYS)}, not {decay!r}")
+        self.steps, self.decay, self.floor = max(steps, 1), decay, floor
+        self.warmup_steps = round(warmup * self.steps)
+
+    def __call__(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        if self.decay == "none":
+            return 1.0
+        done = min((step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1), 1.0)
+        left = 0.5 * (1 + math.cos(math.pi * done)) if self.decay == "cosine" else (1 - done) ** 0.9
+        return self.floor + (1 - self.floor) * left
+
+
+class SaliencyTask(pl.LightningModule):
+    """Trains a network on masks and scores its maps at the pictures' own size.
+
+    Args:
+        network: ``forward(pictures) -> tuple of logits``, the final map's first.
+        loss: ``loss(outputs, masks) -> scalar``.
+        optimizer: ``optimizer(parameter groups) -> Optimizer``.
+        schedule: arguments of :class:`Schedule` but ``steps``.
+        backbone_lr: factor on the learning rate of ``network.backbone``.
+        freeze_backbone_norm: keep the backbone's BatchNorm statistics as pretrained.
+        config: the run's resolved config, plain containers; stored in every checkpoint.
+        test_names: names of the test sets, in the order of the test loaders.
+        seed: of what is random inside the network.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[Iterable[Any]], Optimizer],
+        schedule: Mapping[str, Any],
+        config: dict[str, Any],
+        backbone_lr: float = 1.0,
+        freeze_backbone_norm: bool = False,
+        test_names: Iterable[str] = (),
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+        self.optimizer, self.schedule = optimizer, dict(schedule)
+        self.backbone_lr, self.freeze_backbone_norm = backbone_lr, freeze_backbone_norm
+        self.config, self.seed = config, seed
+        self.test_names = list(test_names)
+        self.val_scores = SaliencyMetrics(protocol="arn2018", measures=("mae", "f"))
+        self.test_scores = nn.ModuleDict(
+            {_module_name(name): SaliencyMetrics(protocol="arn2018", measures=("mae", "f")) for name in self.test_names}
+        )
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """Float pictures B x 3 x H x W in 0..1 -> tuple of logits."""
+        return self.network(pictures)  # type: ignore[no-any-return]
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        # Pictures and masks travel as bytes, a quarter of the traffic.
+        batch = {**batch, "picture": batch["picture"].float().div_(255)}
+        if isinstance(batch["mask"], Tensor):
+            batch["mask"] = batch["mask"].float().div_(255)
+        return batch
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # Whatever is random inside a network depends on the step alone, so that a resumed run draws the same numbers.
+        torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 64 + self.global_rank)
+
+    def on_train_epoch_start(self) -> None:
+        if self.freeze_backbone_norm:
+            for module in self.network.backbone.modules():  # type: ignore[union-attr, operator]
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        outputs = self(batch["picture"])
+        loss: Tensor = self.loss(outputs, batch["mask"])
+        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch["picture"]))
+        return loss
+
+    def _score(self, batch: dict[str, Any], scores: SaliencyMetrics) -> None:
+        logits = self(batch["picture"])[0]
+        maps = [native_map(one, mask.shape) for one, mask in zip(logits, batch["mask"], strict=True)]
+        scores.update([one.cpu() for one in maps], [mask.cpu() for mask in batch["mask"]], stems=batch["stem"])
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self._score(batch, self.val_scores)
+
+    def on_validation_epoch_end(self) -> None:
+        scores = self.val_scores.compute()
+        self.val_scores.reset()
+        self.log("val/mae", scores["mae"], prog_bar=True, rank_zero_only=False)
+        self.log("val/max_f", scores["max_f"], prog_bar=True, rank_zero_only=False)
+
+    def _test_metric(self, index: int) -> SaliencyMetrics:
+        metric = self.test_scores[_module_name(self.test_names[index])]
+        assert isinstance(metric, SaliencyMetrics)
+        return metric
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._score(batch, self._test_metric(dataloader_idx))
+
+    def on_test_epoch_end(self) -> None:
+        for index, name in enumerate(self.test_names):
+            scores = self._test_metric(index).compute()
+            self._test_metric(index).reset()
+            self.log_dict({f"test/{name}/{key}": scores[key] for key in ("mae", "max_f")})
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        backbone = getattr(self.network, "backbone", None)
+        if backbone is None or self.backbone_lr == 1.0:
+            groups: list[dict[str, Any]] = [{"params": list(self.network.parameters())}]
+        else:
+            slow = {id(parameter) for parameter in backbone.parameters()}
+            groups = [
+                {"params": [p for p in self.network.parameters() if id(p) not in slow]},
+                {"params": list(backbone.parameters())},
+            ]
+        optimizer = self.optimizer(groups)
+        if len(optimizer.param_groups) > 1:
+            optimizer.param_groups[1]["lr"] *= self.backbone_lr
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = LambdaLR(optimizer, Schedule(steps, **self.schedule))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[CONFIG_KEY] = self.config
+
+
+def _module_name(name: str) -> str:
+    return name.replace(".", "_").replace("/", "_")

@@ -1,0 +1,1 @@
+"""One file a verb, each read from top to bottom like a recipe."""

@@ -1,0 +1,63 @@
+"""``arn bench``: score checkpoints and folders of maps on data sets; writes scores.csv and table.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import Progress
+
+from arn.benchmark.methods import Checkpoint, MapFolder, Method
+from arn.benchmark.runner import Score, covered, score, to_csv, to_markdown
+from arn.cli import remove_if_empty, run_hydra
+from arn.config import to_plain
+from arn.data.pairs import Pair, find_dataset, write_atomically
+from arn.errors import ArnError
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main(arguments: list[str]) -> None:
+    run_hydra("bench", recipe, arguments)
+
+
+def recipe(config: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
+    run = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        bench(config, run)
+    except BaseException:
+        remove_if_empty(run)
+        raise
+
+
+def bench(config: DictConfig, run: Path) -> list[Score]:
+    plain = to_plain(config)
+    if not plain["checkpoints"] and not plain["maps"]:
+        raise ArnError("nothing to score: give checkpoints={NAME: FILE} or maps={NAME: FOLDER}")
+    datasets: dict[str, list[Pair]] = {Path(name).name: find_dataset(name) for name in plain["datasets"]}
+    methods: list[Method] = [Checkpoint(n, path, plain["batch_size"]) for n, path in plain["checkpoints"].items()]
+    methods += [MapFolder(name, folder) for name, folder in plain["maps"].items()]
+    for method in methods:  # every gap is found before the first picture is scored
+        for name, pairs in datasets.items():
+            covered(method, name, pairs, plain["coverage"])
+
+    scores = []
+    with Progress(console=console, transient=True) as progress:
+        for name, pairs in datasets.items():
+            for method in methods:
+                bar = progress.add_task(f"{method.name} on {name}", total=len(pairs))
+
+                def advance(done: int, total: int, bar: object = bar) -> None:
+                    progress.update(bar, completed=done, total=total)  # type: ignore[arg-type]
+
+                scores.append(score(method, name, pairs, plain["protocol"], plain["coverage"], advance))
+
+    table = to_markdown(scores)
+    write_atomically(run / "scores.csv", to_csv(scores).encode())
+    write_atomically(run / "table.md", table.encode())
+    console.print(table)
+    console.print(f"written: {run}/table.md, {run}/scores.csv")
+    return scores

@@ -1,0 +1,162 @@
+"""``arn predict``: maps, overlays or cutouts of a picture, a folder or a video, at native size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from rich.console import Console
+
+from arn.cli import run_hydra
+from arn.config import to_plain
+from arn.data.pairs import PICTURE_SUFFIXES, read_picture, write_atomically, write_map
+from arn.errors import ArnError
+from arn.training.checkpoint import Predictor, load
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
+KINDS = ("map", "overlay", "cutout")
+
+console = Console(highlight=False, soft_wrap=True)
+Picture = NDArray[np.uint8]
+Map = NDArray[np.float32]
+
+
+def main(arguments: list[str]) -> None:
+    run_hydra("predict", recipe, arguments)
+
+
+def recipe(config: DictConfig) -> None:
+    plain = to_plain(config)
+    kind, source, output = plain["as"], Path(plain["input"]), Path(plain["output"])
+    if kind not in KINDS:
+        raise ArnError(f"as must be one of {', '.join(KINDS)}, not {kind!r}")
+    if not source.exists():
+        raise ArnError(f"input={source}: there is no such file or folder")
+    if output.exists() and not output.is_dir():
+        raise ArnError(f"output={output} is a file; name a folder")
+    video = source.suffix.lower() in VIDEO_SUFFIXES
+    if video and kind == "cutout":
+        raise ArnError("as=cutout needs transparency, which a video file has not; use as=map or as=overlay")
+    pictures = [] if video else find_pictures(source, output, kind)
+    predictor = load(plain["checkpoint"])
+    make_folder(output)
+    if video:
+        count = predict_video(predictor, source, output, kind, plain["batch_size"])
+    else:
+        count = predict_pictures(predictor, pictures, kind, plain["batch_size"])
+    console.print(f"{count} {'frames' if video else 'pictures'} -> {output}")
+
+
+def find_pictures(source: Path, output: Path, kind: str) -> list[tuple[Path, Path]]:
+    """(picture, file to write) for a picture or every picture in a folder."""
+    if source.is_dir():
+        found = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+        if not found:
+            raise ArnError(f"input={source}: no pictures in this folder")
+    else:
+        found = [source]
+    targets = [(path, output / f"{path.stem}.{'jpg' if kind == 'overlay' else 'png'}") for path in found]
+    stems = [target for _, target in targets]
+    if len(set(stems)) != len(stems):
+        twice = sorted({t.name for t in stems if stems.count(t) > 1})
+        raise ArnError(f"input={source}: two pictures would both be written to {twice[0]}; rename one")
+    if output.resolve() in {path.parent.resolve() for path in found} and any(p == t for p, t in targets):
+        raise ArnError(f"output={output} is the pictures' own folder and would overwrite them; name another")
+    return targets
+
+
+def make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArnError(f"output={folder} cannot be made: {error.strerror}") from error
+
+
+def predict_pictures(predictor: Predictor, targets: Sequence[tuple[Path, Path]], kind: str, batch_size: int) -> int:
+    done = 0
+    for batch in batches(iter(targets), batch_size):
+        pictures = [read_picture(path) for path, _ in batch]
+        for (_, target), picture, saliency in zip(batch, pictures, predictor.maps(pictures), strict=True):
+            if kind == "map":
+                write_map(target, saliency)
+            else:
+                write_atomically(target, encode(render(picture, saliency, kind), target.suffix))
+            done += 1
+    return done
+
+
+def render(picture: Picture, saliency: Map, kind: str) -> Picture:
+    """Picture uint8 H x W x 3 and map H x W in 0..1 -> uint8 overlay (RGB), cutout (RGBA) or map (gray)."""
+    if kind == "cutout":
+        return cutout(picture, saliency)
+    if kind == "overlay":
+        return overlay(picture, saliency)
+    return np.round(saliency * 255).astype(np.uint8)
+
+
+def overlay(picture: Picture, saliency: Map) -> Picture:
+    """The object in its colours, the rest dimmed and gray."""
+    weight = saliency[..., None]
+    gray = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32)
+    return np.round(picture * weight + 0.35 * gray * (1 - weight)).astype(np.uint8)
+
+
+def cutout(picture: Picture, saliency: Map) -> Picture:
+    """RGBA: the map as transparency, steepened so that near-certain background vanishes and the object is solid."""
+    alpha = np.clip((saliency - 0.2) / 0.6, 0, 1)
+    return np.dstack([picture, np.round(alpha * 255).astype(np.uint8)])
+
+
+def encode(image: Picture, suffix: str) -> bytes:
+    colours = {2: image} if image.ndim == 2 else {3: image[..., ::-1]} if image.shape[2] == 3 else {}
+    ready = next(iter(colours.values())) if colours else cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)
+    done, data = cv2.imencode(suffix, np.ascontiguousarray(ready))
+    assert done
+    return data.tobytes()
+
+
+def batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while batch := list(islice(items, size)):
+        yield batch
+
+
+def predict_video(predictor: Predictor, source: Path, output: Path, kind: str, batch_size: int) -> int:
+    """Frame by frame into ``<output>/<stem>.mp4``, of the same size and rate; whole or not at all."""
+    reader = cv2.VideoCapture(str(source))
+    if not reader.isOpened():
+        raise ArnError(f"input={source}: OpenCV cannot open this video")
+    size = (int(reader.get(cv2.CAP_PROP_FRAME_WIDTH)), int(reader.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+    target, unfinished = output / f"{source.stem}.mp4", output / f".{source.stem}.part.mp4"
+    writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*"mp4v"), reader.get(cv2.CAP_PROP_FPS) or 25, size)
+    if not writer.isOpened():
+        raise ArnError(f"output={output}: OpenCV cannot write a video there")
+    frames = iter(lambda: _frame(reader), None)
+    done = 0
+    draw: Callable[[Picture, Map], Picture] = lambda picture, saliency: render(picture, saliency, kind)  # noqa: E731
+    try:
+        for batch in batches(frames, batch_size):
+            for picture, saliency in zip(batch, predictor.maps(batch), strict=True):
+                image = draw(picture, saliency)
+                code = cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR
+                writer.write(cv2.cvtColor(image, code))
+                done += 1
+        writer.release()
+        if not done:
+            raise ArnError(f"input={source}: not one frame could be read")
+        unfinished.replace(target)
+    finally:
+        writer.release()
+        reader.release()
+        unfinished.unlink(missing_ok=True)
+    return done
+
+
+def _frame(reader: cv2.VideoCapture) -> Picture | None:
+    read, frame = reader.read()
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8) if read else None

@@ -1,0 +1,339 @@
+"""``arn train``: train a network, score its best checkpoint on the test sets, draw its maps, write the run's record."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import ModelCheckpoint
+from rich.console import Console
+from rich.table import Table
+
+from arn.cli import remove_if_empty, run_hydra
+from arn.config import config_hash, instantiate, to_plain
+from arn.data.catalogue import data_root
+from arn.data.datamodule import SaliencyDataModule, Source
+from arn.data.pairs import write_atomically
+from arn.errors import ArnError
+from arn.metrics import SaliencyMetrics
+from arn.networks import count_parameters, stage_table
+from arn.training.callbacks import Panels, ProgressLines, SameConfig, Throughput, draw_panels, log_images, write_png
+from arn.training.checkpoint import CONFIG_KEY, Predictor, load_network, read_checkpoint
+from arn.training.task import SaliencyTask
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main(arguments: list[str]) -> None:
+    run_hydra("train", recipe, arguments)
+
+
+def recipe(config: DictConfig) -> float:
+    """Train as the config says; returns the best validation score, which a sweep can optimise."""
+    from hydra.core.hydra_config import HydraConfig
+
+    job = HydraConfig.get()
+    run = Path(job.runtime.output_dir)
+    if config.resume:
+        config = _config_to_resume(Path(str(config.resume)), list(job.overrides.task))
+    _refuse_ddp_in_multirun(config, str(job.mode))
+    try:
+        return train(config, run)
+    except BaseException:
+        remove_if_empty(run)
+        raise
+
+
+def train(config: DictConfig, run: Path) -> float:
+    begun = time.time()
+    plain = to_plain(config)
+    resume = plain.pop("resume", None)
+    _quiet()
+    torch.set_float32_matmul_precision("high")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that writes every new tensor twice
+    pl.seed_everything(config.seed, verbose=False)
+
+    # What can be wrong with the data or the config is found before anything is written.
+    datamodule: SaliencyDataModule = instantiate(config.data, "data")
+    datamodule.setup()
+    network = instantiate(config.network, "network")
+    backbone_weights = "checkpoint" if resume else "random"
+    if config.pretrained and not resume:
+        backbone_weights = network.backbone.load_imagenet(data_root() / "weights")
+    task = SaliencyTask(
+        network,
+        loss=instantiate(config.loss, "loss"),
+        optimizer=instantiate(config.optimizer, "optimizer"),
+        schedule=plain["schedule"],
+        config=plain,
+        backbone_lr=config.backbone_lr,
+        freeze_backbone_norm=config.freeze_backbone_norm,
+        test_names=datamodule.test_names,
+        seed=config.seed,
+    )
+    last = _resume_point(run) if resume else None
+    throughput = Throughput()
+    trainer = build_trainer(config, plain, run, throughput)
+
+    if trainer.is_global_zero:
+        run.mkdir(parents=True, exist_ok=True)
+        write_atomically(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain)).encode())
+        split_hash = datamodule.write_splits(run / "splits.json")
+        print_stages(config.name, network, run)
+    else:
+        split_hash = None
+
+    task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trainer.fit(task, datamodule=datamodule, ckpt_path=last, weights_only=True)
+
+    best = Path(trainer.checkpoint_callback.best_model_path)  # type: ignore[union-attr]
+    tested = trainer.test(task, datamodule=datamodule, ckpt_path=str(best), weights_only=True, verbose=False)
+    score = float(trainer.checkpoint_callback.best_model_score)  # type: ignore[union-attr, arg-type]
+    if trainer.is_global_zero:
+        record = {
+            "name": config.name,
+            "config_hash": config_hash(plain),
+            "seed": config.seed,
+            "network": plain["network"],
+            "parameters": count_parameters(network),
+            "backbone_weights": backbone_weights,
+            "protocol": "arn2018",
+            "best": {"monitor": config.checkpoint.monitor, "value": score, "step": _step_of(best)},
+            "val": _best_scores(best, trainer, task, datamodule),
+            "test": _by_set(tested, datamodule.test_names),
+            "baselines": {name: baselines(source) for name, source in datamodule.test_sources.items()},
+            "pictures_trained_on": throughput.pictures,
+            "training_seconds": round(throughput.seconds, 1),
+            "seconds_per_picture": round(throughput.seconds / max(throughput.pictures, 1), 5),
+            "total_seconds": round(time.time() - begun, 1),
+            "split_sha256": split_hash,
+            "precision": str(trainer.precision),
+            "ranks": trainer.world_size,
+            **provenance(),
+        }
+        write_atomically(run / "metrics.json", (json.dumps(record, indent=2) + "\n").encode())
+        sheets = draw_test_panels(best, datamodule, run, config.panels)
+        log_images(trainer.loggers, "test", [sheet for _, sheet in sheets])
+        print_scores(record, run, [path for path, _ in sheets])
+    _finish_wandb()
+    return score
+
+
+def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, throughput: Throughput) -> pl.Trainer:
+    checkpoints = run / "checkpoints"
+    options = dict(plain["trainer"])
+    options["precision"] = choose_precision(options["precision"], options["accelerator"])
+    best = ModelCheckpoint(
+        checkpoints,
+        filename="best",
+        monitor=config.checkpoint.monitor,
+        mode=config.checkpoint.mode,
+        enable_version_counter=False,
+    )
+    every_epoch = ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False)
+    between = ModelCheckpoint(
+        checkpoints,
+        filename="last",
+        train_time_interval=datetime.timedelta(minutes=config.checkpoint.minutes),
+        enable_version_counter=False,
+    )
+    return pl.Trainer(
+        **options,
+        default_root_dir=run,
+        callbacks=[
+            SameConfig(plain),
+            throughput,
+            ProgressLines(),
+            Panels(run / "figures", config.panels),
+            best,
+            between,
+            every_epoch,
+        ],
+        logger=[instantiate(one, f"logger.{name}") for name, one in config.logger.items()],
+        use_distributed_sampler=False,  # our own samplers neither pad nor repeat
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def choose_precision(asked: str, accelerator: str) -> str:
+    """``auto`` is bf16-mixed only where bf16 is multiplied in hardware: emulated, it is many times slower than fp32."""
+    if asked != "auto":
+        return str(asked)
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    able = torch.cpu.get_capabilities()
+    return "bf16-mixed" if able.get("avx512_bf16") or able.get("amx_bf16") else "32-true"
+
+
+def baselines(source: Source) -> dict[str, dict[str, float]]:
+    """MAE and max F of maps that look at nothing: all black, and a Gaussian blob in the centre (sigma: a quarter side)."""
+    scores = {name: SaliencyMetrics(protocol="arn2018", measures=("mae", "f")) for name in ("blank", "centre blob")}
+    for index in range(len(source.stems)):
+        _, mask = source.read(index)
+        height, width = mask.shape
+        y = (np.arange(height) + 0.5) / height - 0.5
+        x = (np.arange(width) + 0.5) / width - 0.5
+        blob = np.exp(-(y[:, None] ** 2 + x[None, :] ** 2) / (2 * 0.25**2)).astype(np.float32)
+        scores["blank"].update([np.zeros_like(blob)], [mask])
+        scores["centre blob"].update([blob], [mask])
+    computed = {name: metric.compute() for name, metric in scores.items()}
+    return {name: {"mae": float(one["mae"]), "max_f": float(one["max_f"])} for name, one in computed.items()}
+
+
+def draw_test_panels(best: Path, datamodule: SaliencyDataModule, run: Path, rows: int) -> list[tuple[Path, Any]]:
+    network, plain = load_network(best)
+    predictor = Predictor(network, plain)
+    sheets = []
+    for name, source in datamodule.test_sources.items() if rows else ():
+        path = run / "figures" / f"{name.replace('/', '_')}.png"
+        sheet = draw_panels(predictor, source, rows)
+        write_png(path, sheet)
+        sheets.append((path, sheet))
+    return sheets
+
+
+def print_stages(name: str, network: Any, run: Path) -> None:
+    side = int(network.input_size)
+    table = Table(title=f"{name}: {count_parameters(network):,} parameters, shapes at {side} x {side}")
+    for column in ("stage", "kind", "output", "parameters"):
+        table.add_column(column, justify="right" if column == "parameters" else "left")
+    for row in stage_table(network, side):
+        indent = "  " if row.name.count(".") == 2 else ""
+        table.add_row(indent + row.name, row.kind, " x ".join(map(str, row.shape)), f"{row.parameters:,}")
+    console.print(table)
+    console.print(f"run folder: {run}")
+
+
+def print_scores(record: dict[str, Any], run: Path, panels: list[Path]) -> None:
+    table = Table(title=f"{record['name']}, seed {record['seed']}, protocol {record['protocol']}")
+    for column in ("set", "map", "max F", "MAE"):
+        table.add_column(column, justify="right" if column in ("max F", "MAE") else "left")
+    table.add_row("validation", record["name"], f"{record['val']['max_f']:.4f}", f"{record['val']['mae']:.4f}")
+    for name, scores in record["test"].items():
+        rows = {record["name"]: scores, **record["baselines"][name]}
+        for kind, one in rows.items():
+            table.add_row(name, kind, f"{one['max_f']:.4f}", f"{one['mae']:.4f}")
+    console.print(table)
+    for path in panels:
+        console.print(f"panels:     {path}")
+    console.print(f"checkpoint: {run / 'checkpoints' / 'best.ckpt'}")
+    console.print(f"record:     {run / 'metrics.json'}")
+
+
+def provenance() -> dict[str, Any]:
+    packages = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "timm", "numpy")
+    here = Path(__file__).resolve().parent
+    git = shutil.which("git")
+    commit = None
+    if git and (here.parents[2] / ".git").exists():
+        told = subprocess.run([git, "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        commit = told.stdout.strip() or None
+    return {
+        "versions": {"arn": version("arn-saliency"), "python": platform.python_version()}
+        | {name: version(name) for name in packages},
+        "commit": commit,
+        "command": ["arn", *sys.argv[1:]],
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def _processor() -> str:
+    name = torch.cpu.get_capabilities().get("cpu_name")
+    return f"{name or platform.processor() or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _by_set(tested: Any, names: list[str]) -> dict[str, dict[str, float]]:
+    merged: dict[str, float] = {}
+    for one in tested:
+        merged |= one
+    return {name: {key: float(merged[f"test/{name}/{key}"]) for key in ("max_f", "mae")} for name in names}
+
+
+def _best_scores(best: Path, trainer: pl.Trainer, task: SaliencyTask, data: SaliencyDataModule) -> dict[str, float]:
+    predictor = Predictor(task.network, {}, task.device)
+    metric = SaliencyMetrics(protocol="arn2018", measures=("mae", "f"))
+    source = data.validation_source
+    for index in range(len(source.stems)):
+        picture, mask = source.read(index)
+        metric.update([predictor.predict(picture)], [mask])
+    scores = metric.compute()
+    return {"max_f": float(scores["max_f"]), "mae": float(scores["mae"])}
+
+
+def _step_of(path: Path) -> int:
+    return int(read_checkpoint(path)["global_step"])
+
+
+def _resume_point(run: Path) -> str:
+    path = run / "checkpoints" / "last.ckpt"
+    if not path.is_file():
+        raise ArnError(
+            f"resume={run}: there is no {path}; the run wrote no checkpoint yet, start it again without resume"
+        )
+    read_checkpoint(path)
+    return str(path)
+
+
+def _config_to_resume(run: Path, overrides: list[str]) -> DictConfig:
+    """The run's own resolved config, with the values given now put over it."""
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise ArnError(f"resume={run}: there is no {path}; name the folder of a run of arn train")
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.lstrip("+~") == "resume":
+            continue
+        if OmegaConf.select(config, key) is None or OmegaConf.is_config(OmegaConf.select(config, key)):
+            raise ArnError(f"resume keeps the run's config; only single values can be changed, and {key} is not one")
+        OmegaConf.update(
+            config, key, OmegaConf.create([value])[0] if not value else OmegaConf.from_dotlist([f"v={value}"]).v
+        )
+    OmegaConf.update(config, "resume", str(run), force_add=True)
+    return config
+
+
+def _refuse_ddp_in_multirun(config: DictConfig, mode: str) -> None:
+    if mode.endswith("MULTIRUN") and "ddp" in str(config.trainer.strategy):
+        raise ArnError(
+            "trainer.strategy=ddp inside a multirun would start the whole sweep again on every rank; "
+            "run the jobs one by one"
+        )
+
+
+def _finish_wandb() -> None:
+    wandb = sys.modules.get("wandb")
+    if wandb is not None:
+        wandb.finish()
+
+
+def _quiet() -> None:
+    """Silence remarks that ask nothing of the user."""
+    import logging
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*GPU available but not used.*", ".*exists and is not empty.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+__all__ = ["CONFIG_KEY", "main", "recipe", "train"]

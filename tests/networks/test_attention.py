@@ -1,0 +1,92 @@
+"""Self-attention against eq. 1-4 written out, and its memory against the matrix it must not hold."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from arn.networks import SelfAttention
+from arn.networks.attention import position_attention
+
+
+def literal_attention(layer, x):
+    """Eq. 1-4 with the whole N x N matrix."""
+    batch, channels, height, width = x.shape
+    f, g, h = (conv(x).flatten(2) for conv in (layer.f, layer.g, layer.h))
+    logits = torch.einsum("bci,bcj->bij", f, g)  # eq. 1: s_ij = f(x_i)^T g(x_j)
+    weights = torch.softmax(logits, dim=1)  # eq. 2: over the attended positions i
+    o = torch.einsum("bij,bci->bcj", weights, h)  # eq. 3
+    return layer.gamma * o.reshape(batch, channels, height, width) + x  # eq. 4
+
+
+@pytest.mark.parametrize(("channels", "side"), [(16, 5), (64, 14), (24, 28)])
+def test_attention_is_equations_1_to_4(channels, side):
+    torch.manual_seed(0)
+    layer = SelfAttention(channels).double()
+    torch.nn.init.constant_(layer.gamma, 0.7)
+    x = torch.randn(2, channels, side, side + 1, dtype=torch.float64, requires_grad=True)
+    ours, expected = layer(x), literal_attention(layer, x)
+    torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-10)
+    direction = torch.randn_like(ours)
+    wanted = [x, *layer.parameters()]
+    for mine, theirs in zip(
+        torch.autograd.grad((ours * direction).sum(), wanted),
+        torch.autograd.grad((expected * direction).sum(), wanted),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-8)
+
+
+def test_starts_as_the_identity():
+    x = torch.randn(1, 16, 6, 6)
+    layer = SelfAttention(16)
+    assert float(layer.gamma) == 0
+    assert torch.equal(layer(x), x)
+
+
+def test_inner_width_is_an_eighth():
+    layer = SelfAttention(64)
+    assert layer.f.out_channels == layer.g.out_channels == 8
+    assert layer.h.out_channels == 64
+
+
+def test_logits_are_not_scaled():
+    query, key = torch.tensor([[[2.0]]]), torch.tensor([[[3.0, 0.0]]])
+    value = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    out = position_attention(query, key, value)
+    torch.testing.assert_close(out[0, :, 0], torch.softmax(torch.tensor([6.0, 0.0]), 0))
+
+
+def test_pooled_keys_attend_to_fewer_positions():
+    torch.manual_seed(0)
+    layer = SelfAttention(16, key_pool=2)
+    torch.nn.init.ones_(layer.gamma)
+    x = torch.randn(1, 16, 5, 7)
+    pooled = F.max_pool2d(x, 2, ceil_mode=True)
+    f, h = layer.f(pooled).flatten(2), layer.h(pooled).flatten(2)
+    weights = torch.softmax(f.transpose(1, 2) @ layer.g(x).flatten(2), dim=1)
+    torch.testing.assert_close(layer(x), (h @ weights).reshape(x.shape) + x, rtol=1e-4, atol=1e-5)
+
+
+MEASURE = """
+import resource, torch
+from arn.networks import SelfAttention
+torch.set_num_threads(1)
+layer = SelfAttention(64)
+torch.nn.init.ones_(layer.gamma)
+small = torch.randn(1, 64, 16, 16, requires_grad=True)
+layer(small).sum().backward()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+x = torch.randn(1, 64, 112, 112, requires_grad=True)
+layer(x).sum().backward()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
+def test_memory_at_112_by_112_is_far_below_the_matrix():
+    """N = 12,544: the float32 matrix alone is 600 MB, its gradient as much again; forward and backward stay below 120."""
+    told = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
+    assert float(told.stdout) < 120
