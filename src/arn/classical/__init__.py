@@ -1,0 +1,47 @@
+"""Training-free methods of the comparison set: a picture in, a map out, nothing learned and nothing downloaded.
+
+A method takes a picture (uint8 RGB, H x W x 3) and returns its map (float32, H x W, 0..1, at the picture's own size).
+Each is deterministic and accepts every picture down to 1 x 1; a picture without contrast gets a map of zeros.
+
+>>> from arn.classical import METHODS
+>>> saliency = METHODS["mb_plus"](picture)
+
+`METHODS` holds what `arn bench methods=[...]` and `arn predict method=...` can name. Importing this package imports
+neither numba nor OpenCV: a method loads what it needs on its first call, and numba compiles it then (once: the machine
+code is cached on disk). Each method's constants are keyword arguments of the function that `METHODS` names, in the
+module of its family.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Method = Callable[[np.ndarray], np.ndarray]
+
+# name -> (module, function). The module carries the description and its sources, the function the constants.
+_FUNCTIONS = {
+    "mb": ("mbd", "mb"),
+    "mb_plus": ("mbd", "mb_plus"),
+    "rbd": ("rbd", "rbd"),
+}
+
+
+def _deferred(name: str, module: str, function: str) -> Method:
+    """The method `name`, whose module is imported on the first call; keyword arguments are passed on."""
+
+    def method(picture: np.ndarray, **constants: Any) -> np.ndarray:
+        saliency: np.ndarray = getattr(importlib.import_module(f"{__name__}.{module}"), function)(picture, **constants)
+        return saliency
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"See `{__name__}.{module}.{function}`."
+    return method
+
+
+METHODS: dict[str, Method] = {name: _deferred(name, *where) for name, where in _FUNCTIONS.items()}
+
+__all__ = ["METHODS", "Method"]
