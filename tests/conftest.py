@@ -107,3 +107,34 @@ def tiny_dataset(tmp_path: Path) -> Path:
         Image.fromarray(picture).save(root / "images" / f"{index:04d}.png")
         Image.fromarray(mask).save(root / "masks" / f"{index:04d}.png")
     return root
+
+
+# A network small enough for a test: the light one at 64 px, from random numbers.
+TINY_RUN = (
+    "network.input_size=64",
+    "pretrained=false",
+    "data.cache=64",
+    "data.train_limit=16",
+    "data.test_limit=3",
+    "data.val=4",
+    "data.batch_size=4",
+    "data.workers=0",
+    "schedule=constant",
+    "trainer.max_epochs=1",
+    "panels=1",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_overrides() -> list[str]:
+    return list(TINY_RUN)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a finished tiny training, made through the command line."""
+    from arn.cli import main
+
+    run = tmp_path_factory.mktemp("trained") / "run"
+    assert main(["train", *TINY_RUN, f"hydra.run.dir={run}"]) == 0
+    return run

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 from arn.errors import ArnError
 
@@ -50,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
             _tune_allocator()
         return int(importlib.import_module(f"arn.verbs.{verb}").main(rest) or 0)
     except ArnError as error:
-        print(f"arn {verb}: error: {error}", file=sys.stderr)
+        print(f"arn {verb}: error: {error.told}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"arn {verb}: interrupted", file=sys.stderr)
@@ -77,9 +75,9 @@ def _help(verb: str) -> str:
 def _tune_allocator() -> None:
     """Start again with an allocator setting that keeps freed activations, on glibc.
 
-    By default glibc hands every large block back to the kernel and pays for its pages again at the next step; keeping
-    them, in huge pages, took a quarter to a third off a training step on CPU (docs/performance.md). glibc reads the
-    setting only at start-up. ``ARN_ALLOCATOR=default`` leaves it alone.
+    By default glibc hands every large block back to the kernel and pays for its pages again at the next step. Keeping
+    them, in huge pages, makes training steps on CPU markedly shorter. glibc reads the setting only at start-up, hence
+    the second start. ``ARN_ALLOCATOR=default`` leaves it alone.
     """
     if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ or os.environ.get("ARN_ALLOCATOR") == "default":
         return
@@ -89,49 +87,6 @@ def _tune_allocator() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def run_hydra(verb: str, recipe: Callable[..., object], arguments: list[str]) -> None:
-    """Compose ``conf/VERB.yaml`` with the overrides and run the recipe on it, once or as a multirun.
-
-    Raises:
-        ArnError: an override that Hydra refuses, or an output folder that cannot be made.
-    """
-    from arn.config import config_dir, register_resolvers
-
-    register_resolvers()
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come out whole, to be told below in one line
-    original = sys.argv
-
-    def job(config: object) -> object:
-        sys.argv = original  # ranks of DDP are started again with the command as it was typed
-        return recipe(config)
-
-    sys.argv = [original[0], *arguments]
-    try:
-        hydra.main(version_base=None, config_path=str(config_dir()), config_name=verb)(job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        cause = error.__cause__ if error.__cause__ is not None else error
-        lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
-        told = list(dict.fromkeys(line for line in lines if not line.startswith(("full_key", "object_type"))))
-        raise ArnError("; ".join(told)) from error
-    except OSError as error:
-        raise ArnError(f"cannot write the run's folder: {error.filename or ''}: {error.strerror or error}") from error
-    finally:
-        sys.argv = original
-
-
-def remove_if_empty(run: Path) -> None:
-    """A run that failed before it wrote anything leaves no folder behind."""
-    for folder in (run, *run.parents[:2]):
-        try:
-            folder.rmdir()
-        except OSError:
-            return
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,44 @@ def register_resolvers() -> None:
     }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def run_hydra(verb: str, recipe: Callable[..., object], arguments: list[str]) -> None:
+    """Compose ``conf/VERB.yaml`` with the overrides and run the recipe on it, once or as a multirun.
+
+    Raises:
+        ArnError: an override that Hydra refuses, an output folder that cannot be made, or the recipe's own; of a
+            multirun the first, once the other jobs are done.
+    """
+    register_resolvers()
+    import hydra
+    from hydra.errors import HydraException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come out whole, to be told below in one line
+    original = sys.argv
+    failures: list[ArnError] = []
+
+    def job(config: object) -> object:
+        sys.argv = original  # ranks of DDP are started again with the command as it was typed
+        try:
+            return recipe(config)
+        except ArnError as error:  # carried past Hydra, which would print a remark of its own beside ours
+            failures.append(error)
+            return None
+
+    # argparse takes overrides in one row only; -m may stand anywhere between them.
+    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    sys.argv = [original[0], *flags, *(argument for argument in arguments if argument not in flags)]
+    try:
+        hydra.main(version_base=None, config_path=str(config_dir()), config_name=verb)(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ if error.__cause__ is not None else error
+        lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
+        told = list(dict.fromkeys(line for line in lines if not line.startswith(("full_key", "object_type"))))
+        raise ArnError("; ".join(told)) from error
+    except OSError as error:
+        raise ArnError(f"{error.strerror or error}: {error.filename or 'the output folder'}") from error
+    finally:
+        sys.argv = original
+    if failures:
+        raise failures[0]

@@ -10,3 +10,8 @@ class ArnError(Exception):
     it without a traceback and exits with status 2. Anything else that escapes is a defect of ours and keeps its
     traceback.
     """
+
+    @property
+    def told(self) -> str:
+        """The message alone: a loader process hands its exceptions on with their whole traceback as text."""
+        return str(self).rpartition(f"{type(self).__module__}.{type(self).__name__}: ")[2].strip()

@@ -76,7 +76,7 @@ def test_stage_table_of_lite(lite):
     assert count_parameters(lite) == 4_236_495
 
 
-@pytest.mark.parametrize("size", [(32, 32), (33, 47), (224, 224), (97, 225), (64, 31 + 32)])
+@pytest.mark.parametrize("size", [(32, 32), (33, 47), (97, 129), (64, 63)])
 @pytest.mark.parametrize("which", ["arn", "lite"])
 def test_any_size_from_32_px(which, size, request):
     network = request.getfixturevalue(which)
@@ -98,10 +98,10 @@ def test_new_layers_start_with_he_and_zero_biases(arn):
                 assert not module.bias.any()
             if module.weight.numel() > 20_000:
                 fan_in = module.weight[0].numel()
-                assert float(module.weight.std()) == pytest.approx((2 / fan_in) ** 0.5, rel=0.05), name
+                assert float(module.weight.detach().std()) == pytest.approx((2 / fan_in) ** 0.5, rel=0.05), name
         if isinstance(module, nn.ConvTranspose2d):
             assert not module.bias.any()
-            assert float(module.weight.std()) == pytest.approx((2 / (module.in_channels * 4)) ** 0.5, rel=0.05), name
+            assert float(module.weight.detach().std()) == pytest.approx((2 / (module.in_channels * 4)) ** 0.5, rel=0.05), name
     assert all(float(m.gamma) == 0 for m in arn.modules() if isinstance(m, SelfAttention))
 
 

@@ -87,6 +87,6 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
 def test_memory_at_112_by_112_is_far_below_the_matrix():
-    """N = 12,544: the float32 matrix alone is 600 MB, its gradient as much again; forward and backward stay below 120."""
+    """N = 12,544: the float32 matrix is 600 MB, its gradient as much again; forward and backward stay below 120."""
     told = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
     assert float(told.stdout) < 120

@@ -9,7 +9,7 @@ from arn.networks import LocalResponseNorm, RecurrentConv, count_parameters
 
 
 def literal_lrn(x, window, alpha, beta):
-    """Eq. 8, channel by channel: x_k / (1 + alpha / N * sum over max(0, k - N/2) .. min(K - 1, k + N/2) of x^2)^beta."""
+    """Eq. 8 by channel: x_k / (1 + alpha / N * sum of x_j^2, j = max(0, k - N/2) .. min(K - 1, k + N/2))^beta."""
     channels = x.shape[1]
     rows = []
     for k in range(channels):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 
 from arn.benchmark.methods import Method
-from arn.data.pairs import Pair
+from arn.data.datamodule import Source
 from arn.errors import ArnError
 from arn.metrics import SaliencyMetrics
 
@@ -34,8 +34,8 @@ class Score:
     of: int
 
 
-def covered(method: Method, dataset: str, pairs: Sequence[Pair], coverage: str) -> list[Pair]:
-    """The pairs to score.
+def covered(method: Method, dataset: str, source: Source, coverage: str) -> list[int]:
+    """Indices of the pictures to score.
 
     Raises:
         ArnError: under ``strict``, maps are missing or maps have no picture; the stems are listed.
@@ -44,17 +44,17 @@ def covered(method: Method, dataset: str, pairs: Sequence[Pair], coverage: str) 
         raise ArnError(f"coverage must be one of {', '.join(COVERAGES)}, not {coverage!r}")
     stems = method.stems(dataset)
     if stems is None:
-        return list(pairs)
-    have, want = set(stems), {pair.stem for pair in pairs}
-    missing, extra = sorted(want - have), sorted(have - want)
-    if coverage == "strict" and (missing or extra):
+        return list(range(len(source.stems)))
+    have, want = set(stems), set(source.stems)
+    gaps = ((sorted(want - have), "maps are missing"), (sorted(have - want), "maps have no picture"))
+    if coverage == "strict" and have != want:
         told = [
-            f"{len(stems)} {what} ({', '.join(stems[:8])}{', ...' if len(stems) > 8 else ''})"
-            for stems, what in ((missing, "maps are missing"), (extra, "maps have no picture"))
-            if stems
+            f"{len(names)} {what} ({', '.join(names[:8])}{', ...' if len(names) > 8 else ''})"
+            for names, what in gaps
+            if names
         ]
         raise ArnError(f"{method.name} on {dataset}: {' and '.join(told)}; coverage=intersect scores the rest")
-    kept = [pair for pair in pairs if pair.stem in have]
+    kept = [index for index, stem in enumerate(source.stems) if stem in have]
     if not kept:
         raise ArnError(f"{method.name} on {dataset}: not one map has the stem of a picture")
     return kept
@@ -63,22 +63,26 @@ def covered(method: Method, dataset: str, pairs: Sequence[Pair], coverage: str) 
 def score(
     method: Method,
     dataset: str,
-    pairs: Sequence[Pair],
+    source: Source,
     protocol: str,
     coverage: str = "strict",
     progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Score one method on one data set; memory does not grow with the number of pictures."""
-    kept = covered(method, dataset, pairs, coverage)
+    kept = covered(method, dataset, source, coverage)
     metric = SaliencyMetrics(protocol=protocol, measures=("mae", "f"))
-    for done, (stem, saliency, mask) in enumerate(method.scored(dataset, kept), start=1):
+    for done, (index, saliency) in enumerate(zip(kept, method.maps(dataset, source, kept), strict=True), start=1):
+        mask, stem = source.mask(index), source.stems[index]
+        if saliency.shape != mask.shape:
+            raise ArnError(
+                f"{method.name} on {dataset}: the map of {stem} is {saliency.shape[1]} x {saliency.shape[0]}, its mask "
+                f"{mask.shape[1]} x {mask.shape[0]}; maps are scored at the picture's own size"
+            )
         metric.update([saliency], [mask], stems=[stem])
         if progress is not None:
             progress(done, len(kept))
-    computed = metric.compute()
-    return Score(
-        method.name, dataset, protocol, float(computed["max_f"]), float(computed["mae"]), len(kept), len(pairs)
-    )
+    told = metric.compute()
+    return Score(method.name, dataset, protocol, float(told["max_f"]), float(told["mae"]), len(kept), len(source.stems))
 
 
 def to_csv(scores: Sequence[Score]) -> str:

@@ -112,7 +112,7 @@ def prepare(
     frame = _frame(small) if remove_frame else Frame(0, 0, 0, 0)
     channels = cv2.cvtColor(np.ascontiguousarray(frame.crop(small)), cv2.COLOR_RGB2LAB)
     channels = cv2.medianBlur(channels, median)
-    return np.ascontiguousarray(channels.transpose(2, 0, 1)), frame  # type: ignore[return-value]
+    return np.ascontiguousarray(channels.transpose(2, 0, 1)), frame
 
 
 def _frame(small: np.ndarray) -> Frame:

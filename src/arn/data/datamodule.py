@@ -32,6 +32,9 @@ class Source(Protocol):
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Picture uint8 RGB H x W x 3 and gray mask uint8 H x W, at native size."""
 
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """The gray mask alone."""
+
 
 class PairSource:
     """Pictures and masks in files."""
@@ -52,6 +55,11 @@ class PairSource:
         check_same_size(pair, picture, mask)
         return picture, mask
 
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        place = self.pairs[index].mask
+        assert place is not None
+        return read_mask(place)
+
 
 class SceneSource:
     """The drawn data set: nothing needed from outside."""
@@ -62,6 +70,14 @@ class SceneSource:
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         return scenes.scene(self.part, index)
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        return self.read(index)[1]
+
+
+def find_source(name: str) -> Source:
+    """A data set to be scored on: a name of the catalogue, a folder with {images,masks}, or ``scenes``."""
+    return SceneSource("test") if name == SCENES else PairSource(find_dataset(name))
 
 
 class SquareCache:
@@ -139,11 +155,6 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.batches = count // (batch_size * world)
-        if not self.batches:
-            raise ArnError(
-                f"{count} training pictures do not fill one batch of {batch_size * world}: "
-                "lower data.batch_size or add pictures"
-            )
         self.count, self.batch_size, self.seed, self.rank, self.world = count, batch_size, seed, rank, world
         self.epoch = 0
         self.start = 0
@@ -225,6 +236,7 @@ class SaliencyDataModule(pl.LightningDataModule):
             tested on as ``MSRA10K@rest`` and ``DUT-OMRON@rest``. None: all of every training set.
         val: pictures held out of training by seed, a count or a share below 1.
         train_limit: train on that many pictures only, drawn by seed.
+        test_limit: score on the first so many pictures of each test set only, for trying things out.
         size: side of the network's square input, px.
         sizes: {epoch: px}, for progressive resolution; overrides ``size`` in training only.
         batch_size: pictures a step over all ranks together.
@@ -245,6 +257,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         split: str | None = None,
         val: int | float = 200,
         train_limit: int | None = None,
+        test_limit: int | None = None,
         size: int = 224,
         sizes: Mapping[int, int] | None = None,
         batch_size: int = 16,
@@ -258,7 +271,8 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.train_names, self.test_names = list(train), list(test)
         if split not in (None, "paper"):
             raise ArnError(f"data.split must be null or paper, not {split!r}")
-        self.split, self.val, self.train_limit, self.size = split, val, train_limit, size
+        self.split, self.val, self.size = split, val, size
+        self.train_limit, self.test_limit = train_limit, test_limit
         self.sizes = SizeSchedule(size, sizes)
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
         self.workers = min(8, max(1, (os.cpu_count() or 2) // 2)) if workers == "auto" else int(workers)
@@ -273,6 +287,12 @@ class SaliencyDataModule(pl.LightningDataModule):
         """Find every set and draw the splits. Safe to call again."""
         if self._train is None:
             self._setup_training()
+            count = len(self.training_source.stems)
+            if count < self.batch_size:
+                raise ArnError(
+                    f"{count} training pictures do not fill one batch of {self.batch_size}: "
+                    "lower data.batch_size or add pictures"
+                )
             self._test = {name: self._test_source(name) for name in self.test_names}
 
     def _setup_training(self) -> None:
@@ -286,7 +306,8 @@ class SaliencyDataModule(pl.LightningDataModule):
         if self.split == "paper":
             if set(found) != {"MSRA10K", "DUT-OMRON"}:
                 raise ArnError("data.split=paper needs data.train=[MSRA10K,DUT-OMRON]")
-            drawn = paper_split(*([pair.stem for pair in found[name]] for name in ("MSRA10K", "DUT-OMRON")), self.seed)
+            msra, omron = ([pair.stem for pair in found[name]] for name in ("MSRA10K", "DUT-OMRON"))
+            drawn = paper_split(msra, omron, self.seed)
             self.stems["rest"] = drawn["test"]
             found = {name: _only(found[name], drawn["train"][name]) for name in found}
         single = len(found) == 1
@@ -304,13 +325,13 @@ class SaliencyDataModule(pl.LightningDataModule):
 
     def _test_source(self, name: str) -> Source:
         if name == SCENES:
-            return SceneSource("test")
+            return SceneSource("test", self.test_limit)
         if name.endswith("@rest"):
             of = name.removesuffix("@rest")
             if of not in self.stems.get("rest", {}):
                 raise ArnError(f"data.test={name}: only data.split=paper leaves a rest, of MSRA10K and DUT-OMRON")
-            return PairSource(_only(find_dataset(of), self.stems["rest"][of]))
-        return PairSource(find_dataset(name))
+            return PairSource(_only(find_dataset(of), self.stems["rest"][of])[: self.test_limit])
+        return PairSource(find_dataset(name)[: self.test_limit])
 
     def write_splits(self, path: Path) -> str | None:
         """Store which stems were trained and validated on; returns their hash, None for drawn scenes."""

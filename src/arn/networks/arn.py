@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -68,7 +69,7 @@ class Stage(nn.Module):
         self.local = local
         self.upsample = Upsample(deep_channels, channels, batch_norm)
         widths = [channels + local_channels] + [channels] * convs
-        self.convs = nn.Sequential(*(_conv(a, b, batch_norm) for a, b in zip(widths, widths[1:], strict=False)))
+        self.convs = nn.Sequential(*(_conv(a, b, batch_norm) for a, b in pairwise(widths)))
         self.attention = attention
 
     def forward(self, deep: Tensor, tap: Tensor) -> Tensor:
@@ -116,9 +117,9 @@ class ARN(nn.Module):
         side_outputs: bool = False,
     ) -> None:
         super().__init__()
-        rcl = {"enabled": True, "channels": 64} | dict(rcl or {})
-        attention = {"enabled": True, "stages": "all"} | dict(attention or {})
-        decoder = {"channels": (256, 128, 64), "convs": 2, "batch_norm": False} | dict(decoder or {})
+        rcl = {"enabled": True, "channels": 64, **(rcl or {})}
+        attention = {"enabled": True, "stages": "all", **(attention or {})}
+        decoder = {"channels": (256, 128, 64), "convs": 2, "batch_norm": False, **(decoder or {})}
         self.input_size = input_size
         self.backbone = build_backbone(backbone, levels)
         below = self.backbone.levels[-2::-1]  # every level but the deepest, deep to shallow
@@ -162,7 +163,8 @@ class ARN(nn.Module):
         unknown = sorted(set(stages) - set(self.backbone.levels))
         if unknown:
             raise ValueError(
-                f"network.attention.stages names {unknown}; {self.backbone.name} has levels {list(self.backbone.levels)}"
+                f"network.attention.stages names {unknown}; "
+                f"{self.backbone.name} has levels {list(self.backbone.levels)}"
             )
         return set(stages)
 

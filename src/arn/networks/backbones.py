@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,8 +62,9 @@ class Backbone(nn.Module):
             return self.download_imagenet()
         except Exception as error:  # a hub has many ways to be out of reach; each of them ends in the same warning
             warnings.warn(
-                f"\n{'!' * 100}\nNO IMAGENET WEIGHTS: {self.name} starts from random numbers and will score far below "
-                f"the published figures.\nLooked for {path or self.weights_file}, then online ({type(error).__name__}).\n"
+                f"\n{'!' * 100}\nNO IMAGENET WEIGHTS: {self.name} starts from random numbers and will score far "
+                "below the published figures.\n"
+                f"Looked for {path or self.weights_file}, then online ({type(error).__name__}).\n"
                 f"Put the file there, or set pretrained=false to train from scratch on purpose.\n{'!' * 100}",
                 stacklevel=2,
             )
@@ -150,7 +152,7 @@ class Timm(Backbone):
 
         if model not in timm.list_models():
             raise ValueError(f"timm knows no model named {model!r}; `timm.list_models()` has them all")
-        probe = timm.create_model(model, features_only=True)
+        probe: Any = timm.create_model(model, features_only=True)
         strides = [int(stride) for stride in probe.feature_info.reduction()]
         missing = [level for level in levels if 2**level not in strides]
         if missing:

@@ -1,4 +1,4 @@
-"""The recurrent convolutional layer (RCL) that sharpens shallow features: ARN eq. 5-8, after Liang and Hu (CVPR 2015)."""
+"""The recurrent convolutional layer (RCL) that sharpens shallow features: ARN eq. 5-8, after Liang and Hu 2015."""
 
 from __future__ import annotations
 
@@ -87,6 +87,7 @@ class RecurrentConv(nn.Module):
         self.steps = steps
         self.feed_forward = nn.Conv2d(in_channels, channels, 3, padding=1)
         self.recurrent = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.recurrent.requires_grad_(steps > 0)  # an unused parameter that waits for a gradient would stall DDP
         self.norm: nn.Module = (
             LocalResponseNorm(channels, lrn_window, lrn_alpha, lrn_beta) if norm == "lrn" else nn.Identity()
         )

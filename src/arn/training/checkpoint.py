@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from pathlib import Path
@@ -9,16 +10,30 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arn.config import instantiate
+from arn.data.pairs import write_atomically
 from arn.data.transforms import resize
 from arn.errors import ArnError
 
 CONFIG_KEY = "arn_config"
 """Where a checkpoint keeps the run's resolved config, as plain numbers, strings, lists and dicts."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and then moves it there: killed at any moment, the old one still stands.
+
+    Lightning's own goes through the system's temporary folder, from where a move to another disk is a slow copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getvalue())
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -83,7 +98,7 @@ class Predictor:
 
     def __init__(self, network: nn.Module, config: dict[str, Any], device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
-        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self.network = network.to(self.device).to(memory_format=torch.channels_last).eval()
         self.config = config
         self.name = str(config.get("name", "network"))
 

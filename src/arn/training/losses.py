@@ -53,6 +53,8 @@ class SaliencyLoss(nn.Module):
         final, *sides = outputs
         loss = self.one(final, masks)
         for side in sides if self.side_weight else ():
-            small = masks if side.shape == masks.shape else F.adaptive_avg_pool2d(masks, side.shape[-2:])
+            small = (
+                masks if side.shape == masks.shape else F.adaptive_avg_pool2d(masks, (side.shape[-2], side.shape[-1]))
+            )
             loss = loss + self.side_weight * self.one(side, small)
         return loss

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -85,7 +86,7 @@ class SaliencyTask(pl.LightningModule):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Float pictures B x 3 x H x W in 0..1 -> tuple of logits."""
-        return self.network(pictures)  # type: ignore[no-any-return]
+        return self.network(pictures)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         # Pictures and masks travel as bytes, a quarter of the traffic.
@@ -100,7 +101,7 @@ class SaliencyTask(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         if self.freeze_backbone_norm:
-            for module in self.network.backbone.modules():  # type: ignore[union-attr, operator]
+            for module in self.network.backbone.modules():  # type: ignore[union-attr]
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
@@ -138,7 +139,7 @@ class SaliencyTask(pl.LightningModule):
             self._test_metric(index).reset()
             self.log_dict({f"test/{name}/{key}": scores[key] for key in ("mae", "max_f")})
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         backbone = getattr(self.network, "backbone", None)
         if backbone is None or self.backbone_lr == 1.0:
             groups: list[dict[str, Any]] = [{"params": list(self.network.parameters())}]

@@ -10,10 +10,11 @@ from rich.progress import Progress
 
 from arn.benchmark.methods import Checkpoint, MapFolder, Method
 from arn.benchmark.runner import Score, covered, score, to_csv, to_markdown
-from arn.cli import remove_if_empty, run_hydra
-from arn.config import to_plain
-from arn.data.pairs import Pair, find_dataset, write_atomically
+from arn.config import run_hydra, to_plain
+from arn.data.datamodule import Source, find_source
+from arn.data.pairs import write_atomically
 from arn.errors import ArnError
+from arn.verbs import remove_if_empty
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -35,25 +36,29 @@ def recipe(config: DictConfig) -> None:
 
 def bench(config: DictConfig, run: Path) -> list[Score]:
     plain = to_plain(config)
+    for key in ("checkpoints", "maps"):
+        plain[key] = plain[key] or {}
+        if not isinstance(plain[key], dict):
+            raise ArnError(f"{key} names methods: {key}={{NAME: PATH}}, not {plain[key]!r}")
     if not plain["checkpoints"] and not plain["maps"]:
         raise ArnError("nothing to score: give checkpoints={NAME: FILE} or maps={NAME: FOLDER}")
-    datasets: dict[str, list[Pair]] = {Path(name).name: find_dataset(name) for name in plain["datasets"]}
+    datasets: dict[str, Source] = {Path(name).name: find_source(name) for name in plain["datasets"]}
     methods: list[Method] = [Checkpoint(n, path, plain["batch_size"]) for n, path in plain["checkpoints"].items()]
     methods += [MapFolder(name, folder) for name, folder in plain["maps"].items()]
     for method in methods:  # every gap is found before the first picture is scored
-        for name, pairs in datasets.items():
-            covered(method, name, pairs, plain["coverage"])
+        for name, source in datasets.items():
+            covered(method, name, source, plain["coverage"])
 
     scores = []
     with Progress(console=console, transient=True) as progress:
-        for name, pairs in datasets.items():
+        for name, source in datasets.items():
             for method in methods:
-                bar = progress.add_task(f"{method.name} on {name}", total=len(pairs))
+                bar = progress.add_task(f"{method.name} on {name}", total=len(source.stems))
 
                 def advance(done: int, total: int, bar: object = bar) -> None:
                     progress.update(bar, completed=done, total=total)  # type: ignore[arg-type]
 
-                scores.append(score(method, name, pairs, plain["protocol"], plain["coverage"], advance))
+                scores.append(score(method, name, source, plain["protocol"], plain["coverage"], advance))
 
     table = to_markdown(scores)
     write_atomically(run / "scores.csv", to_csv(scores).encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 
-from arn.cli import run_hydra
-from arn.config import to_plain
+from arn.config import run_hydra, to_plain
 from arn.data.pairs import PICTURE_SUFFIXES, read_picture, write_atomically, write_map
 from arn.errors import ArnError
 from arn.training.checkpoint import Predictor, load
@@ -136,13 +135,12 @@ def predict_video(predictor: Predictor, source: Path, output: Path, kind: str, b
     writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*"mp4v"), reader.get(cv2.CAP_PROP_FPS) or 25, size)
     if not writer.isOpened():
         raise ArnError(f"output={output}: OpenCV cannot write a video there")
-    frames = iter(lambda: _frame(reader), None)
+    frames = read_frames(reader)
     done = 0
-    draw: Callable[[Picture, Map], Picture] = lambda picture, saliency: render(picture, saliency, kind)  # noqa: E731
     try:
         for batch in batches(frames, batch_size):
             for picture, saliency in zip(batch, predictor.maps(batch), strict=True):
-                image = draw(picture, saliency)
+                image = render(picture, saliency, kind)
                 code = cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR
                 writer.write(cv2.cvtColor(image, code))
                 done += 1
@@ -157,6 +155,9 @@ def predict_video(predictor: Predictor, source: Path, output: Path, kind: str, b
     return done
 
 
-def _frame(reader: cv2.VideoCapture) -> Picture | None:
-    read, frame = reader.read()
-    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8) if read else None
+def read_frames(reader: cv2.VideoCapture) -> Iterator[Picture]:
+    while True:
+        read, frame = reader.read()
+        if not read:
+            return
+        yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import platform
 import shutil
@@ -22,8 +23,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.console import Console
 from rich.table import Table
 
-from arn.cli import remove_if_empty, run_hydra
-from arn.config import config_hash, instantiate, to_plain
+from arn.config import config_hash, instantiate, run_hydra, to_plain
 from arn.data.catalogue import data_root
 from arn.data.datamodule import SaliencyDataModule, Source
 from arn.data.pairs import write_atomically
@@ -31,8 +31,9 @@ from arn.errors import ArnError
 from arn.metrics import SaliencyMetrics
 from arn.networks import count_parameters, stage_table
 from arn.training.callbacks import Panels, ProgressLines, SameConfig, Throughput, draw_panels, log_images, write_png
-from arn.training.checkpoint import CONFIG_KEY, Predictor, load_network, read_checkpoint
+from arn.training.checkpoint import AtomicCheckpointIO, Predictor, load_network, read_checkpoint
 from arn.training.task import SaliencyTask
+from arn.verbs import remove_if_empty
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -47,23 +48,29 @@ def recipe(config: DictConfig) -> float:
 
     job = HydraConfig.get()
     run = Path(job.runtime.output_dir)
-    if config.resume:
-        config = _config_to_resume(Path(str(config.resume)), list(job.overrides.task))
-    _refuse_ddp_in_multirun(config, str(job.mode))
+    fresh = not any(run.iterdir())
     try:
-        return train(config, run)
-    except BaseException:
-        remove_if_empty(run)
+        if config.resume:
+            config = _config_to_resume(Path(str(config.resume)), list(job.overrides.task))
+        _refuse_ddp_in_multirun(config, str(job.mode))
+        return train(config, run, " ".join(["arn train", *job.overrides.task]))
+    except (ArnError, OSError) as error:
+        if fresh and not list(run.glob("checkpoints/*.ckpt")):  # nothing to go on from: leave nothing half-written
+            shutil.rmtree(run, ignore_errors=True)
+            remove_if_empty(run.parent)
+        if isinstance(error, OSError):
+            raise ArnError(f"cannot write to the run's folder {run}: {error.strerror or error}") from error
         raise
 
 
-def train(config: DictConfig, run: Path) -> float:
+def train(config: DictConfig, run: Path, command: str = "") -> float:
     begun = time.time()
     plain = to_plain(config)
     resume = plain.pop("resume", None)
     _quiet()
     torch.set_float32_matmul_precision("high")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that writes every new tensor twice
+    # A debugging aid of deterministic mode that writes every new tensor twice.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     pl.seed_everything(config.seed, verbose=False)
 
     # What can be wrong with the data or the config is found before anything is written.
@@ -96,12 +103,14 @@ def train(config: DictConfig, run: Path) -> float:
     else:
         split_hash = None
 
-    task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     trainer.fit(task, datamodule=datamodule, ckpt_path=last, weights_only=True)
+
+    weights = weights_by_rank(trainer, network)
 
     best = Path(trainer.checkpoint_callback.best_model_path)  # type: ignore[union-attr]
     tested = trainer.test(task, datamodule=datamodule, ckpt_path=str(best), weights_only=True, verbose=False)
-    score = float(trainer.checkpoint_callback.best_model_score)  # type: ignore[union-attr, arg-type]
+    score = float(trainer.checkpoint_callback.best_model_score)  # type: ignore[union-attr]
     if trainer.is_global_zero:
         record = {
             "name": config.name,
@@ -121,8 +130,8 @@ def train(config: DictConfig, run: Path) -> float:
             "total_seconds": round(time.time() - begun, 1),
             "split_sha256": split_hash,
             "precision": str(trainer.precision),
-            "ranks": trainer.world_size,
-            **provenance(),
+            "weights_sha256_by_rank": weights,
+            **provenance(command),
         }
         write_atomically(run / "metrics.json", (json.dumps(record, indent=2) + "\n").encode())
         sheets = draw_test_panels(best, datamodule, run, config.panels)
@@ -163,6 +172,7 @@ def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, throughp
             every_epoch,
         ],
         logger=[instantiate(one, f"logger.{name}") for name, one in config.logger.items()],
+        plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,  # our own samplers neither pad nor repeat
         num_sanity_val_steps=0,
         log_every_n_steps=10,
@@ -182,7 +192,7 @@ def choose_precision(asked: str, accelerator: str) -> str:
 
 
 def baselines(source: Source) -> dict[str, dict[str, float]]:
-    """MAE and max F of maps that look at nothing: all black, and a Gaussian blob in the centre (sigma: a quarter side)."""
+    """MAE and max F of maps that look at nothing: all black, and a centred Gaussian (sigma: a quarter side)."""
     scores = {name: SaliencyMetrics(protocol="arn2018", measures=("mae", "f")) for name in ("blank", "centre blob")}
     for index in range(len(source.stems)):
         _, mask = source.read(index)
@@ -194,6 +204,23 @@ def baselines(source: Source) -> dict[str, dict[str, float]]:
         scores["centre blob"].update([blob], [mask])
     computed = {name: metric.compute() for name, metric in scores.items()}
     return {name: {"mae": float(one["mae"]), "max_f": float(one["max_f"])} for name, one in computed.items()}
+
+
+def weights_by_rank(trainer: pl.Trainer, network: torch.nn.Module) -> list[str]:
+    """SHA-256 of the trained weights on each rank, which must all be equal.
+
+    Raises:
+        RuntimeError: ranks ended with different weights: what was trained is not one network.
+    """
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    mine = torch.tensor(list(digest.digest()), dtype=torch.uint8, device=trainer.strategy.root_device)
+    gathered = trainer.strategy.all_gather(mine).reshape(-1, mine.numel())
+    hashes = [bytes(row.tolist()).hex() for row in gathered.cpu()]
+    if len(set(hashes)) > 1:
+        raise RuntimeError(f"the ranks ended with different weights: {hashes}")
+    return hashes
 
 
 def draw_test_panels(best: Path, datamodule: SaliencyDataModule, run: Path, rows: int) -> list[tuple[Path, Any]]:
@@ -236,7 +263,7 @@ def print_scores(record: dict[str, Any], run: Path, panels: list[Path]) -> None:
     console.print(f"record:     {run / 'metrics.json'}")
 
 
-def provenance() -> dict[str, Any]:
+def provenance(command: str) -> dict[str, Any]:
     packages = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "timm", "numpy")
     here = Path(__file__).resolve().parent
     git = shutil.which("git")
@@ -248,7 +275,7 @@ def provenance() -> dict[str, Any]:
         "versions": {"arn": version("arn-saliency"), "python": platform.python_version()}
         | {name: version(name) for name in packages},
         "commit": commit,
-        "command": ["arn", *sys.argv[1:]],
+        "command": command,
         "processor": _processor(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -289,6 +316,8 @@ def _resume_point(run: Path) -> str:
             f"resume={run}: there is no {path}; the run wrote no checkpoint yet, start it again without resume"
         )
     read_checkpoint(path)
+    for unfinished in path.parent.glob(".*.tmp"):  # what a kill left in the middle of a write
+        unfinished.unlink()
     return str(path)
 
 
@@ -332,8 +361,12 @@ def _quiet() -> None:
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*GPU available but not used.*", ".*exists and is not empty.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*GPU available but not used.*",
+        ".*exists and is not empty.*",
+        ".*smaller than the logging interval.*",
+        ".*overridden `on_after_batch_transfer`.*",
+        ".*treespec, LeafSpec.*",
+    ):
         warnings.filterwarnings("ignore", message)
-
-
-__all__ = ["CONFIG_KEY", "main", "recipe", "train"]

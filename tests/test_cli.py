@@ -1,0 +1,73 @@
+"""The command itself: help that costs nothing, verbs that exist, and messages instead of tracebacks."""
+
+import subprocess
+import sys
+
+import pytest
+
+from arn.cli import VERBS, main
+
+
+def test_help_lists_every_verb(capsys):
+    assert main([]) == 0
+    told = capsys.readouterr().out
+    assert all(verb in told for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    assert f"arn {verb}" in capsys.readouterr().out
+
+
+def test_help_of_train_names_its_choices(capsys):
+    main(["train", "--help"])
+    told = capsys.readouterr().out
+    assert "arn_no_rcl" in told
+    assert "duts_lite" in told
+
+
+@pytest.mark.parametrize("arguments", [[], ["train", "--help"], ["bench", "--help"], ["predict", "--help"]])
+def test_help_imports_nothing_heavy(arguments):
+    code = (
+        "import sys; from arn.cli import main; main(sys.argv[1:]); "
+        "heavy = ('torch', 'hydra', 'pytorch_lightning', 'timm', 'wandb', 'cv2'); "
+        "print('HEAVY', [name for name in heavy if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
+    assert told.rstrip().endswith("HEAVY []")
+
+
+def test_unknown_verb(capsys):
+    assert main(["tarin"]) == 2
+    assert "tarin" in capsys.readouterr().err
+
+
+def test_version(capsys):
+    from arn import __version__
+
+    assert main(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+def test_composed_config_can_be_printed(capsys):
+    assert main(["train", "--cfg", "job", "network.rcl.steps=5"]) == 0
+    assert "steps: 5" in capsys.readouterr().out
+
+
+def test_data_list_and_verify(capsys, tiny_dataset):
+    assert main(["data", "list"]) == 0
+    told = capsys.readouterr().out
+    assert "DUT-OMRON" in told
+    assert "10,553" in told
+    assert main(["data", "verify", str(tiny_dataset)]) == 0
+    assert "6 pairs" in capsys.readouterr().out
+    path = tiny_dataset / "images" / "0004.png"
+    path.write_bytes(path.read_bytes()[:50])
+    assert main(["data", "verify", str(tiny_dataset)]) == 1
+    assert "0004.png" in capsys.readouterr().out
+
+
+def test_data_without_a_task(capsys):
+    assert main(["data", "weigh"]) == 2
+    assert "arn data list" in capsys.readouterr().err

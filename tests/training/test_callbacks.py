@@ -1,0 +1,34 @@
+"""Ranks that disagree stop; panels are drawn whole."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from arn.errors import ArnError
+from arn.training.callbacks import SameConfig, panel, write_png
+
+
+def trainer_that_heard(first):
+    return SimpleNamespace(strategy=SimpleNamespace(broadcast=lambda mine: first or mine), global_rank=1)
+
+
+def test_ranks_with_another_config_stop():
+    check = SameConfig({"seed": 1})
+    check.setup(trainer_that_heard(None), None, "fit")
+    with pytest.raises(ArnError, match="rank 1"):
+        check.setup(trainer_that_heard(SameConfig({"seed": 2}).hash), None, "fit")
+
+
+def test_panel_shows_picture_mask_and_map_side_by_side():
+    picture = np.full((40, 60, 3), 10, np.uint8)
+    mask, saliency = np.full((40, 60), 255, np.uint8), np.full((40, 60), 0.5, np.float32)
+    drawn = panel(picture, mask, saliency, side=20)
+    assert drawn.shape == (20, 90, 3)
+    assert [int(drawn[10, x, 0]) for x in (15, 45, 75)] == [10, 255, 128]
+
+
+def test_png_is_written_whole_or_not_at_all(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArnError, match=r"sheet\.png"):
+        write_png(tmp_path / "file" / "sheet.png", np.zeros((4, 4, 3), np.uint8))

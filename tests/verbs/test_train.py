@@ -1,0 +1,341 @@
+"""`arn train` through the command line: what it writes, what its switches do, and that it goes on exactly."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import arn
+from arn.cli import main
+from arn.data.scenes import scene
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def train(run, *overrides):
+    return main(["train", *overrides, f"hydra.run.dir={run}"])
+
+
+def start(arguments, **options):
+    """`arn` in a process of its own."""
+    environment = os.environ | {"ARN_ALLOCATOR": "default"}
+    command = [sys.executable, "-c", "import sys; from arn.cli import main; sys.exit(main())", *arguments]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **options
+    )
+
+
+def checkpoint(run, name="last"):
+    return torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def assert_same(one, other):
+    """Weights and optimiser state, bit for bit."""
+    assert one["global_step"] == other["global_step"]
+    assert one["state_dict"].keys() == other["state_dict"].keys()
+    for name, tensor in one["state_dict"].items():
+        if name.startswith("network."):
+            assert torch.equal(tensor, other["state_dict"][name]), name
+    for mine, theirs in zip(one["optimizer_states"], other["optimizer_states"], strict=True):
+        for key, state in mine["state"].items():
+            for name, value in state.items():
+                assert torch.equal(torch.as_tensor(value), torch.as_tensor(theirs["state"][key][name])), (key, name)
+
+
+def test_writes_what_the_contract_names(trained):
+    for name in ("config.yaml", "metrics.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+        assert (trained / name).is_file(), name
+    assert (trained / "figures" / "scenes.png").is_file()
+    assert (trained / "csv" / "metrics.csv").is_file()
+    record = json.loads((trained / "metrics.json").read_text())
+    assert record["name"] == "arn_lite"
+    assert record["test"]["scenes"].keys() == {"max_f", "mae"}
+    assert record["baselines"]["scenes"].keys() == {"blank", "centre blob"}
+    assert record["pictures_trained_on"] == 16
+    assert record["backbone_weights"] == "random"
+    assert len(record["weights_sha256_by_rank"]) == 1
+
+
+def test_config_yaml_is_resolved(trained):
+    text = (trained / "config.yaml").read_text()
+    assert "${" not in text
+    assert "input_size: 64" in text
+
+
+def test_checkpoints_hold_plain_data_only(trained):
+    for name in ("best", "last"):
+        config = checkpoint(trained, name)["arn_config"]
+        assert json.loads(json.dumps(config)) == config
+
+
+def test_loaded_network_predicts_at_native_size(trained):
+    picture, _ = scene("test", 0)
+    saliency = arn.load(trained).predict(picture)
+    assert saliency.shape == picture.shape[:2]
+    assert saliency.dtype.name == "float32"
+    assert 0 <= saliency.min() <= saliency.max() <= 1
+
+
+def test_same_seed_same_weights_whatever_the_workers(tmp_path, trained, tiny_overrides):
+    assert train(tmp_path / "again", *tiny_overrides, "data.workers=2") == 0
+    assert_same(checkpoint(trained), checkpoint(tmp_path / "again"))
+
+
+def test_other_seed_other_weights(tmp_path, trained, tiny_overrides):
+    assert train(tmp_path / "other", *tiny_overrides, "seed=1") == 0
+    name = "network.predict.weight"
+    assert not torch.equal(checkpoint(trained)["state_dict"][name], checkpoint(tmp_path / "other")["state_dict"][name])
+
+
+def test_two_epochs_equal_one_and_a_resumed_one(tmp_path, tiny_overrides):
+    augmented = [*tiny_overrides, "data.augment={flip:0.5,crop:0.8,colour:0.5}"]
+    assert train(tmp_path / "whole", *augmented, "trainer.max_epochs=2") == 0
+    assert train(tmp_path / "parts", *augmented) == 0
+    assert main(["train", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2"]) == 0
+    assert_same(checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts"))
+    whole, parts = (json.loads((tmp_path / run / "metrics.json").read_text()) for run in ("whole", "parts"))
+    assert parts["test"] == whole["test"]
+    assert parts["pictures_trained_on"] == whole["pictures_trained_on"] == 32
+
+
+def test_killed_in_the_middle_of_an_epoch_it_ends_the_same(tmp_path, tiny_overrides):
+    options = [*tiny_overrides, "data.train_limit=40", "trainer.max_epochs=2", "checkpoint.minutes=0", "panels=0"]
+    options.append("data.workers=1")
+    assert train(tmp_path / "whole", *options) == 0
+    process = start(["train", *options, f"hydra.run.dir={tmp_path / 'killed'}"])
+    last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
+        if last.is_file() and torch.load(last, weights_only=True)["global_step"] >= 3:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    step = torch.load(last, weights_only=True)["global_step"]
+    assert 3 <= step < 20, "the kill came after the training"
+    assert main(["train", f"resume={tmp_path / 'killed'}"]) == 0
+    assert_same(checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "killed"))
+
+
+@pytest.mark.parametrize(
+    ("override", "name", "key", "value"),
+    [
+        ("network.rcl.enabled=false", "arn_lite_no_rcl", ("rcl", "enabled"), False),
+        ("network.attention.enabled=false", "arn_lite_no_attention", ("attention", "enabled"), False),
+        ("network.rcl.steps=5", "arn_lite_T5", ("rcl", "steps"), 5),
+        ("network.rcl.steps=0", "arn_lite_T0", ("rcl", "steps"), 0),
+    ],
+)
+def test_ablations_train_and_show(tmp_path, tiny_overrides, override, name, key, value):
+    run = tmp_path / "run"
+    assert train(run, *tiny_overrides, override, "data.train_limit=4", "panels=0") == 0
+    record = json.loads((run / "metrics.json").read_text())
+    assert record["name"] == name
+    assert record["network"][key[0]][key[1]] == value
+
+
+def test_the_papers_network_trains(tmp_path, tiny_overrides):
+    run = tmp_path / "run"
+    paper = ["network=arn", "loss=bce", "optimizer=adam", "data.train_limit=4", "data.test_limit=1", "data.val=1"]
+    assert train(run, *tiny_overrides, *paper) == 0
+    assert json.loads((run / "metrics.json").read_text())["parameters"] == 20_338_741
+
+
+def test_paper_split_and_named_test_sets(tmp_path, tiny_dataset, tiny_overrides):
+    run = tmp_path / "run"
+    folder = ["experiment=folder", f"data.train=[{tiny_dataset}]", f"data.test=[{tiny_dataset}]", "data.val=2"]
+    options = [o for o in tiny_overrides if not o.startswith("data.val=")]
+    assert train(run, *folder, *options, "data.train_limit=4") == 0
+    record = json.loads((run / "metrics.json").read_text())
+    assert list(record["test"]) == [str(tiny_dataset)]
+    splits = json.loads((run / "splits.json").read_text())
+    assert record["split_sha256"] in json.dumps(splits)
+
+
+def test_two_ranks_end_with_the_same_weights(tmp_path, tiny_overrides):
+    run = tmp_path / "ddp"
+    process = start(["train", *tiny_overrides, "trainer=ddp_cpu", "trainer.max_epochs=1", f"hydra.run.dir={run}"])
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    record = json.loads((run / "metrics.json").read_text())
+    assert len(record["weights_sha256_by_rank"]) == 2
+    assert len(set(record["weights_sha256_by_rank"])) == 1
+    assert record["pictures_trained_on"] == 16
+
+
+def test_scores_do_not_depend_on_ranks(tmp_path, trained, tiny_overrides):
+    """Three test pictures on two ranks: an odd one out, none twice. Learning rate 0, so the network is the same."""
+    still = [*tiny_overrides, "optimizer.lr=0", "freeze_backbone_norm=true", "network.decoder.batch_norm=false"]
+    assert train(tmp_path / "one", *still) == 0
+    process = start(["train", *still, "trainer=ddp_cpu", f"hydra.run.dir={tmp_path / 'two'}"])
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    one, two = (json.loads((tmp_path / n / "metrics.json").read_text()) for n in ("one", "two"))
+    assert one["test"]["scenes"] == pytest.approx(two["test"]["scenes"], abs=1e-7)
+
+
+def test_ddp_inside_a_multirun_is_refused(tmp_path, tiny_overrides, capsys):
+    sweep = ["-m", "seed=1,2", "trainer=ddp_cpu", f"hydra.sweep.dir={tmp_path}"]
+    assert main(["train", *tiny_overrides, *sweep]) == 2
+    assert "multirun" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------- bad input: one message, nothing left
+
+
+def refused(capsys, run, *arguments):
+    """Exit status 2 and one line that starts with the verb; no run folder left. Returns the line."""
+    capsys.readouterr()
+    assert main([*arguments]) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("arn train: error:")
+    assert "Traceback" not in message
+    assert not run.exists(), "something half-written was left"
+    return message
+
+
+@pytest.fixture
+def bad(tmp_path, tiny_dataset, tiny_overrides, capsys):
+    """A training on a data set that a test spoils first."""
+
+    def attempt(*more):
+        run = tmp_path / "run"
+        options = [o for o in tiny_overrides if not o.startswith(("data.val", "data.train_limit"))]
+        arguments = ["experiment=folder", f"data.train=[{tiny_dataset}]", "data.val=1", *options, *more]
+        return refused(capsys, run, "train", *arguments, f"hydra.run.dir={run}")
+
+    return attempt
+
+
+def test_missing_mask(bad, tiny_dataset):
+    (tiny_dataset / "masks" / "0002.png").unlink()
+    assert "0002" in bad()
+
+
+def test_no_pictures(bad, tiny_dataset):
+    for path in (tiny_dataset / "images").iterdir():
+        path.unlink()
+    assert str(tiny_dataset) in bad()
+
+
+def test_misspelt_override(bad):
+    assert "max_epoch" in bad("trainer.max_epoch=3")
+
+
+def test_misspelt_group(bad):
+    assert "arn_lighter" in bad("network=arn_lighter")
+
+
+def test_wrong_value_names_its_key(bad):
+    assert "network" in bad("network.backbone=vgg99")
+
+
+def test_batch_larger_than_the_set(bad):
+    assert "batch" in bad("data.batch_size=64")
+
+
+def test_unknown_data_set(capsys, tmp_path, tiny_overrides):
+    message = refused(
+        capsys,
+        tmp_path / "run",
+        "train",
+        *tiny_overrides,
+        "data.test=[NO_SUCH_SET]",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    )
+    assert "NO_SUCH_SET" in message
+
+
+def test_output_folder_that_cannot_be_made(capsys, tmp_path, tiny_overrides):
+    (tmp_path / "file").write_text("not a folder")
+    run = tmp_path / "file" / "run"
+    assert main(["train", *tiny_overrides, f"hydra.run.dir={run}"]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["images", "masks"])
+def test_truncated_file_found_while_training(capsys, tmp_path, tiny_dataset, tiny_overrides, where):
+    victim = tiny_dataset / where / "0003.png"
+    victim.write_bytes(victim.read_bytes()[:60])
+    options = [o for o in tiny_overrides if not o.startswith(("data.val", "data.train_limit", "data.batch"))]
+    folder = ["experiment=folder", f"data.train=[{tiny_dataset}]", "data.val=1", "data.batch_size=5"]
+    for workers in (0, 1):
+        run = tmp_path / f"run{workers}"
+        assert main(["train", *folder, *options, f"data.workers={workers}", f"hydra.run.dir={run}"]) == 2
+        message = capsys.readouterr().err
+        assert "0003.png" in message
+        assert "Traceback" not in message
+        assert not run.exists()
+
+
+def test_mask_of_another_size(capsys, tmp_path, tiny_dataset, tiny_overrides):
+    from PIL import Image
+
+    Image.new("L", (10, 10)).save(tiny_dataset / "masks" / "0001.png")
+    options = [o for o in tiny_overrides if not o.startswith(("data.val", "data.train_limit", "data.batch"))]
+    folder = ["experiment=folder", f"data.train=[{tiny_dataset}]", "data.val=1", "data.batch_size=5"]
+    assert main(["train", *folder, *options, f"hydra.run.dir={tmp_path / 'run'}"]) == 2
+    assert "0001.png" in capsys.readouterr().err
+
+
+def test_resume_of_nothing(capsys, tmp_path):
+    assert main(["train", f"resume={tmp_path}"]) == 2
+    assert "config.yaml" in capsys.readouterr().err
+
+
+def test_resume_of_a_truncated_checkpoint(capsys, tmp_path, trained):
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    last = run / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    assert main(["train", f"resume={run}", "trainer.max_epochs=2"]) == 2
+    assert "last.ckpt" in capsys.readouterr().err
+
+
+def test_resume_refuses_another_network(capsys, trained):
+    assert main(["train", f"resume={trained}", "network=arn"]) == 2
+    assert "network" in capsys.readouterr().err
+
+
+def test_full_disk(tmp_path, tiny_overrides):
+    """Files are limited to 2 MB, a checkpoint has 50: one message, and no checkpoint that only looks like one."""
+    limited = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))\n"
+        "from arn.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    run = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "train", *tiny_overrides, f"hydra.run.dir={run}"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "arn train: error:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(run) in done.stderr
+    assert list(run.rglob("*.ckpt")) == []
+
+
+def test_wandb_offline_writes_and_is_imported_only_then(tmp_path, tiny_overrides):
+    code = "import sys; from arn.cli import main; s = main(sys.argv[1:]); print('WANDB', 'wandb' in sys.modules); sys.exit(s)"
+    quick = [*tiny_overrides, "data.train_limit=4"]
+    for logger, imported in (("csv", "False"), ("wandb", "True")):
+        run = tmp_path / logger
+        command = [sys.executable, "-c", code, "train", *quick, f"logger={logger}", f"hydra.run.dir={run}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"WANDB {imported}" in done.stdout
+    assert list((tmp_path / "wandb" / "wandb").glob("offline-run-*/*.wandb"))
