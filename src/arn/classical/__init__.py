@@ -27,6 +27,9 @@ _FUNCTIONS = {
     "mb": ("mbd", "mb"),
     "mb_plus": ("mbd", "mb_plus"),
     "rbd": ("rbd", "rbd"),
+    "hc": ("hc", "hc"),
+    "rc": ("rc", "rc"),
+    "itti_koch": ("itti_koch", "itti_koch"),
 }
 
 
