@@ -1,5 +1,10 @@
 """The whole network: stages, switches, sizes, initialisation, and where its weights come from."""
 
+import hashlib
+import http.server
+import threading
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -187,6 +192,48 @@ def test_missing_weights_warn_loudly(tmp_path, monkeypatch):
     monkeypatch.setattr(backbone, "download_imagenet", offline)
     with pytest.warns(UserWarning, match="NO IMAGENET WEIGHTS"):
         assert backbone.load_imagenet(tmp_path) == "random"
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """VGG16 weights as torchvision's server would give them, from this machine, behind torchvision's own loader."""
+    from torchvision.models import VGG16_Weights
+
+    torch.manual_seed(1)
+    state = {f"features.{name}": tensor for name, tensor in VGG16().features.state_dict().items()}
+    state["classifier.0.weight"] = torch.zeros(1)  # the released file holds more than features
+    unnamed = tmp_path / "weights.pth"
+    torch.save(state, unnamed)
+    named = tmp_path / f"vgg16-{hashlib.sha256(unnamed.read_bytes()).hexdigest()[:8]}.pth"
+    unnamed.rename(named)
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    weights = VGG16_Weights.IMAGENET1K_FEATURES.value
+    url = weights.url
+    object.__setattr__(weights, "url", f"http://127.0.0.1:{server.server_port}/{named.name}")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    yield named, state
+    object.__setattr__(weights, "url", url)
+    server.shutdown()
+
+
+def test_download_through_torchvision(served, tmp_path):
+    _, state = served
+    backbone = VGG16()
+    assert backbone.load_imagenet(tmp_path / "no such folder") == "torchvision"
+    for name, tensor in backbone.features.state_dict().items():
+        assert torch.equal(tensor, state[f"features.{name}"])
+
+
+def test_damaged_download_is_not_used(served):
+    named, _ = served
+    named.write_bytes(named.read_bytes()[:-1000] + bytes(1000))
+    backbone = VGG16()
+    before = backbone.features[0].weight.clone()
+    with pytest.warns(UserWarning, match="NO IMAGENET WEIGHTS"):
+        assert backbone.load_imagenet(None) == "random"
+    assert torch.equal(before, backbone.features[0].weight)
 
 
 @pytest.mark.real

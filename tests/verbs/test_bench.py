@@ -89,6 +89,7 @@ def test_map_of_another_size(tiny_dataset, maps, tmp_path, capsys):
         ("maps={M: nowhere}", "nowhere"),
         ("checkpoints={M: nowhere.ckpt}", "nowhere.ckpt"),
         ("protocol=mine", "mine"),
+        ("methods=[gbvs]", "gbvs"),
         ("coverage=most", "most"),
         ("datasets=[NoSuchSet]", "NoSuchSet"),
         ("map={}", "map"),
@@ -101,6 +102,15 @@ def test_bad_arguments(tiny_dataset, maps, tmp_path, capsys, argument, names):
     assert names in message
     assert "Traceback" not in message
     assert not (tmp_path / "run").exists()
+
+
+def test_training_free_method_on_drawn_scenes(tmp_path, monkeypatch):
+    from arn.data import scenes
+
+    monkeypatch.setitem(scenes.COUNTS, "test", 6)
+    assert main(["bench", "methods=[mb]", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    (row,) = rows(tmp_path / "run")
+    assert (row["method"], row["dataset"], row["pictures"]) == ("mb", "scenes", "6")
 
 
 def test_nothing_to_score(tiny_dataset, tmp_path, capsys):

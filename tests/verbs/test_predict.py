@@ -37,6 +37,18 @@ def test_batches_do_not_change_maps(holiday, tmp_path, trained):
         assert np.abs(one - three).max() <= 1
 
 
+def test_without_training(holiday, tmp_path):
+    assert main(["predict", f"input={holiday}", f"output={tmp_path / 'out'}", "method=mb"]) == 0
+    assert read_map(tmp_path / "out" / "b.png").shape == (120, 40)
+
+
+def test_checkpoint_or_method(holiday, tmp_path, trained, capsys):
+    for given in ([], [f"checkpoint={trained}", "method=mb"], ["method=gbvs"]):
+        assert main(["predict", f"input={holiday}", f"output={tmp_path / 'out'}", *given]) == 2
+        assert "method=" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
 def test_cutout_is_the_picture_with_transparency(holiday, tmp_path, trained):
     arguments = [f"input={holiday / 'b.png'}", f"output={tmp_path / 'out'}", f"checkpoint={trained}", "as=cutout"]
     assert main(["predict", *arguments]) == 0

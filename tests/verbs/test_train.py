@@ -330,7 +330,10 @@ def test_full_disk(tmp_path, tiny_overrides):
 
 
 def test_wandb_offline_writes_and_is_imported_only_then(tmp_path, tiny_overrides):
-    code = "import sys; from arn.cli import main; s = main(sys.argv[1:]); print('WANDB', 'wandb' in sys.modules); sys.exit(s)"
+    code = (
+        "import sys; from arn.cli import main; status = main(sys.argv[1:]); "
+        "print('WANDB', 'wandb' in sys.modules); sys.exit(status)"
+    )
     quick = [*tiny_overrides, "data.train_limit=4"]
     for logger, imported in (("csv", "False"), ("wandb", "True")):
         run = tmp_path / logger
@@ -338,4 +341,4 @@ def test_wandb_offline_writes_and_is_imported_only_then(tmp_path, tiny_overrides
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"WANDB {imported}" in done.stdout
-    assert list((tmp_path / "wandb" / "wandb").glob("offline-run-*/*.wandb"))
+    assert list((tmp_path / "wandb" / "wandb").glob("offline-run-*/*.wandb")), "the run of the second pass"

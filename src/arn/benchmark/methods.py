@@ -1,4 +1,4 @@
-"""What makes a map: a checkpoint, or a folder of maps that somebody published."""
+"""What makes a map: a checkpoint, a training-free method, or a folder of maps that somebody published."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from arn.classical import METHODS
 from arn.data.datamodule import Source
 from arn.data.pairs import read_map
 from arn.errors import ArnError
@@ -40,6 +41,22 @@ class Checkpoint:
         for start in range(0, len(indices), self.batch_size):
             batch = indices[start : start + self.batch_size]
             yield from self.predictor.maps([source.read(index)[0] for index in batch])
+
+
+class Classical:
+    """A training-free method of :mod:`arn.classical`, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        if name not in METHODS:
+            raise ArnError(f"there is no training-free method {name!r}; there are {', '.join(METHODS)}")
+        self.name = name
+
+    def stems(self, dataset: str) -> list[str] | None:
+        return None
+
+    def maps(self, dataset: str, source: Source, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
+        for index in indices:
+            yield METHODS[self.name](source.read(index)[0])
 
 
 class MapFolder:

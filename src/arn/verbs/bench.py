@@ -1,4 +1,4 @@
-"""``arn bench``: score checkpoints and folders of maps on data sets; writes scores.csv and table.md."""
+"""``arn bench``: score checkpoints, training-free methods and folders of maps; writes scores.csv and table.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress
 
-from arn.benchmark.methods import Checkpoint, MapFolder, Method
+from arn.benchmark.methods import Checkpoint, Classical, MapFolder, Method
 from arn.benchmark.runner import Score, covered, score, to_csv, to_markdown
 from arn.config import run_hydra, to_plain
 from arn.data.datamodule import Source, find_source
@@ -40,10 +40,11 @@ def bench(config: DictConfig, run: Path) -> list[Score]:
         plain[key] = plain[key] or {}
         if not isinstance(plain[key], dict):
             raise ArnError(f"{key} names methods: {key}={{NAME: PATH}}, not {plain[key]!r}")
-    if not plain["checkpoints"] and not plain["maps"]:
-        raise ArnError("nothing to score: give checkpoints={NAME: FILE} or maps={NAME: FOLDER}")
+    if not plain["checkpoints"] and not plain["maps"] and not plain["methods"]:
+        raise ArnError("nothing to score: give checkpoints={NAME: FILE}, maps={NAME: FOLDER} or methods=[NAME]")
     datasets: dict[str, Source] = {Path(name).name: find_source(name) for name in plain["datasets"]}
     methods: list[Method] = [Checkpoint(n, path, plain["batch_size"]) for n, path in plain["checkpoints"].items()]
+    methods += [Classical(name) for name in plain["methods"]]
     methods += [MapFolder(name, folder) for name, folder in plain["maps"].items()]
     for method in methods:  # every gap is found before the first picture is scored
         for name, source in datasets.items():

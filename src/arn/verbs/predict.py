@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 
+from arn.classical import METHODS
 from arn.config import run_hydra, to_plain
 from arn.data.pairs import PICTURE_SUFFIXES, read_picture, write_atomically, write_map
 from arn.errors import ArnError
-from arn.training.checkpoint import Predictor, load
+from arn.training.checkpoint import load
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
 KINDS = ("map", "overlay", "cutout")
@@ -43,13 +44,38 @@ def recipe(config: DictConfig) -> None:
     if video and kind == "cutout":
         raise ArnError("as=cutout needs transparency, which a video file has not; use as=map or as=overlay")
     pictures = [] if video else find_pictures(source, output, kind)
-    predictor = load(plain["checkpoint"])
+    predictor = _predictor(plain["checkpoint"], plain["method"])
     make_folder(output)
     if video:
         count = predict_video(predictor, source, output, kind, plain["batch_size"])
     else:
         count = predict_pictures(predictor, pictures, kind, plain["batch_size"])
     console.print(f"{count} {'frames' if video else 'pictures'} -> {output}")
+
+
+class MapMaker(Protocol):
+    """What pictures go through: a trained network or a training-free method."""
+
+    def maps(self, pictures: list[Picture]) -> list[Map]:
+        """uint8 RGB H x W x 3 -> float32 H x W in 0..1, each at its own size."""
+
+
+class TrainingFree:
+    """A method of :mod:`arn.classical` by name."""
+
+    def __init__(self, name: str) -> None:
+        if name not in METHODS:
+            raise ArnError(f"method={name}: there is no such method; there are {', '.join(METHODS)}")
+        self.method = METHODS[name]
+
+    def maps(self, pictures: list[Picture]) -> list[Map]:
+        return [self.method(picture) for picture in pictures]
+
+
+def _predictor(checkpoint: str | None, method: str | None) -> MapMaker:
+    if (checkpoint is None) == (method is None):
+        raise ArnError("give checkpoint=FILE or method=NAME, one of the two")
+    return load(checkpoint) if checkpoint is not None else TrainingFree(str(method))
 
 
 def find_pictures(source: Path, output: Path, kind: str) -> list[tuple[Path, Path]]:
@@ -77,7 +103,7 @@ def make_folder(folder: Path) -> None:
         raise ArnError(f"output={folder} cannot be made: {error.strerror}") from error
 
 
-def predict_pictures(predictor: Predictor, targets: Sequence[tuple[Path, Path]], kind: str, batch_size: int) -> int:
+def predict_pictures(predictor: MapMaker, targets: Sequence[tuple[Path, Path]], kind: str, batch_size: int) -> int:
     done = 0
     for batch in batches(iter(targets), batch_size):
         pictures = [read_picture(path) for path, _ in batch]
@@ -125,7 +151,7 @@ def batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def predict_video(predictor: Predictor, source: Path, output: Path, kind: str, batch_size: int) -> int:
+def predict_video(predictor: MapMaker, source: Path, output: Path, kind: str, batch_size: int) -> int:
     """Frame by frame into ``<output>/<stem>.mp4``, of the same size and rate; whole or not at all."""
     reader = cv2.VideoCapture(str(source))
     if not reader.isOpened():

@@ -19,7 +19,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from rich.console import Console
 from rich.table import Table
 
@@ -108,9 +108,12 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
 
     weights = weights_by_rank(trainer, network)
 
-    best = Path(trainer.checkpoint_callback.best_model_path)  # type: ignore[union-attr]
+    best = run / "checkpoints" / "best.ckpt"
+    if not trainer.checkpoint_callback.best_model_path:  # type: ignore[union-attr]
+        trainer.save_checkpoint(best)  # stopped before the first validation
     tested = trainer.test(task, datamodule=datamodule, ckpt_path=str(best), weights_only=True, verbose=False)
-    score = float(trainer.checkpoint_callback.best_model_score)  # type: ignore[union-attr]
+    found = trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
+    score = float("nan") if found is None else float(found)
     if trainer.is_global_zero:
         record = {
             "name": config.name,
@@ -120,7 +123,11 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
             "parameters": count_parameters(network),
             "backbone_weights": backbone_weights,
             "protocol": "arn2018",
-            "best": {"monitor": config.checkpoint.monitor, "value": score, "step": _step_of(best)},
+            "best": {
+                "monitor": config.checkpoint.monitor,
+                "value": None if found is None else score,
+                "step": _step_of(best),
+            },
             "val": _best_scores(best, trainer, task, datamodule),
             "test": _by_set(tested, datamodule.test_names),
             "baselines": {name: baselines(source) for name, source in datamodule.test_sources.items()},
@@ -143,6 +150,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
 
 def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, throughput: Throughput) -> pl.Trainer:
     checkpoints = run / "checkpoints"
+    interactive = sys.stdout.isatty()  # a log file gets lines, a terminal a bar
     options = dict(plain["trainer"])
     options["precision"] = choose_precision(options["precision"], options["accelerator"])
     best = ModelCheckpoint(
@@ -165,7 +173,7 @@ def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, throughp
         callbacks=[
             SameConfig(plain),
             throughput,
-            ProgressLines(),
+            RichProgressBar() if interactive else ProgressLines(),
             Panels(run / "figures", config.panels),
             best,
             between,
@@ -176,7 +184,7 @@ def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, throughp
         use_distributed_sampler=False,  # our own samplers neither pad nor repeat
         num_sanity_val_steps=0,
         log_every_n_steps=10,
-        enable_progress_bar=False,
+        enable_progress_bar=interactive,
         enable_model_summary=False,
     )
 
@@ -195,7 +203,7 @@ def baselines(source: Source) -> dict[str, dict[str, float]]:
     """MAE and max F of maps that look at nothing: all black, and a centred Gaussian (sigma: a quarter side)."""
     scores = {name: SaliencyMetrics(protocol="arn2018", measures=("mae", "f")) for name in ("blank", "centre blob")}
     for index in range(len(source.stems)):
-        _, mask = source.read(index)
+        mask = source.mask(index)
         height, width = mask.shape
         y = (np.arange(height) + 0.5) / height - 0.5
         x = (np.arange(width) + 0.5) / width - 0.5
@@ -329,14 +337,14 @@ def _config_to_resume(run: Path, overrides: list[str]) -> DictConfig:
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
     for override in overrides:
-        key, _, value = override.partition("=")
+        key = override.partition("=")[0]
         if key.lstrip("+~") == "resume":
             continue
-        if OmegaConf.select(config, key) is None or OmegaConf.is_config(OmegaConf.select(config, key)):
+        parent, _, leaf = key.rpartition(".")
+        node = OmegaConf.select(config, parent) if parent else config
+        if not isinstance(node, DictConfig) or leaf not in node or OmegaConf.is_config(node[leaf]):
             raise ArnError(f"resume keeps the run's config; only single values can be changed, and {key} is not one")
-        OmegaConf.update(
-            config, key, OmegaConf.create([value])[0] if not value else OmegaConf.from_dotlist([f"v={value}"]).v
-        )
+        config.merge_with_dotlist([override])
     OmegaConf.update(config, "resume", str(run), force_add=True)
     return config
 
