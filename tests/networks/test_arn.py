@@ -106,8 +106,9 @@ def test_new_layers_start_with_he_and_zero_biases(arn):
                 assert float(module.weight.detach().std()) == pytest.approx((2 / fan_in) ** 0.5, rel=0.05), name
         if isinstance(module, nn.ConvTranspose2d):
             assert not module.bias.any()
-            assert float(module.weight.detach().std()) == pytest.approx((2 / (module.in_channels * 4)) ** 0.5, rel=0.05), name
-    assert all(float(m.gamma) == 0 for m in arn.modules() if isinstance(m, SelfAttention))
+            expected = (2 / (module.in_channels * 4)) ** 0.5
+            assert float(module.weight.detach().std()) == pytest.approx(expected, rel=0.05), name
+    assert all(m.gamma.item() == 0 for m in arn.modules() if isinstance(m, SelfAttention))
 
 
 def kinds(network, kind):

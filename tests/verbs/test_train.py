@@ -25,7 +25,7 @@ def train(run, *overrides):
 def start(arguments, **options):
     """`arn` in a process of its own."""
     environment = os.environ | {"ARN_ALLOCATOR": "default"}
-    command = [sys.executable, "-c", "import sys; from arn.cli import main; sys.exit(main())", *arguments]
+    command = [sys.executable, "-m", "arn.cli", *arguments]
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **options
     )

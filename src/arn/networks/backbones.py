@@ -5,9 +5,12 @@ A backbone holds its own normalisation, so it is fed RGB in 0..1 and nobody can 
 
 from __future__ import annotations
 
+import importlib
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -136,6 +139,18 @@ class VGG16(Backbone):
         return "torchvision"
 
 
+def import_timm() -> ModuleType:
+    """`timm`, without the W&B client that it would import beside itself wherever one is installed."""
+    unwanted = "wandb" not in sys.modules
+    if unwanted:
+        sys.modules["wandb"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("timm")
+    finally:
+        if unwanted:
+            del sys.modules["wandb"]
+
+
 class Timm(Backbone):
     """Any `timm` network that offers ``features_only``; level k is its feature with stride 2^k.
 
@@ -148,8 +163,7 @@ class Timm(Backbone):
     """
 
     def __init__(self, model: str, levels: Sequence[int] = (1, 2, 3, 4, 5)) -> None:
-        import timm
-
+        timm = import_timm()
         if model not in timm.list_models():
             raise ValueError(f"timm knows no model named {model!r}; `timm.list_models()` has them all")
         probe: Any = timm.create_model(model, features_only=True)
@@ -183,8 +197,7 @@ class Timm(Backbone):
         self.features.load_state_dict(state)
 
     def download_imagenet(self) -> str:
-        import timm
-
+        timm = import_timm()
         self.features = timm.create_model(self.model, features_only=True, pretrained=True)
         return "timm"
 

@@ -141,18 +141,24 @@ def draw_panels(
         picture, mask = source.read(int(index))
         panels.append(panel(picture, mask, predictor.predict(picture), side))
     width = max(one.shape[1] for one in panels)
-    padded = [np.pad(one, ((2, 2), (2, width - one.shape[1] + 2), (0, 0)), constant_values=255) for one in panels]
+    padded = [_centred(one, side + 4, width + 8) for one in panels]
     while len(padded) % columns:
         padded.append(np.full_like(padded[0], 255))
     lines = [np.concatenate(padded[start : start + columns], axis=1) for start in range(0, len(padded), columns)]
     return np.concatenate(lines, axis=0)
 
 
+def _centred(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The image in the middle of a white height x width."""
+    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
+    below, right = height - image.shape[0] - top, width - image.shape[1] - left
+    return np.pad(image, ((top, below), (left, right), (0, 0)), constant_values=255)
+
+
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     """uint8 RGB to PNG, whole or not at all."""
     done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert done
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, data.tobytes())
 
 

@@ -59,6 +59,8 @@ class SaliencyTask(pl.LightningModule):
         config: the run's resolved config, plain containers; stored in every checkpoint.
         test_names: names of the test sets, in the order of the test loaders.
         seed: of what is random inside the network.
+        total_steps: optimiser steps of the whole run, for the schedule. Lightning's own estimate would set up the
+            loader before a resumed run has told it where to go on.
     """
 
     def __init__(
@@ -72,12 +74,13 @@ class SaliencyTask(pl.LightningModule):
         freeze_backbone_norm: bool = False,
         test_names: Iterable[str] = (),
         seed: int = 0,
+        total_steps: int = 1,
     ) -> None:
         super().__init__()
         self.network, self.loss = network, loss
         self.optimizer, self.schedule = optimizer, dict(schedule)
         self.backbone_lr, self.freeze_backbone_norm = backbone_lr, freeze_backbone_norm
-        self.config, self.seed = config, seed
+        self.config, self.seed, self.total_steps = config, seed, total_steps
         self.test_names = list(test_names)
         self.val_scores = SaliencyMetrics(protocol="arn2018", measures=("mae", "f"))
         self.test_scores = nn.ModuleDict(
@@ -152,8 +155,7 @@ class SaliencyTask(pl.LightningModule):
         optimizer = self.optimizer(groups)
         if len(optimizer.param_groups) > 1:
             optimizer.param_groups[1]["lr"] *= self.backbone_lr
-        steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = LambdaLR(optimizer, Schedule(steps, **self.schedule))
+        scheduler = LambdaLR(optimizer, Schedule(self.total_steps, **self.schedule))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

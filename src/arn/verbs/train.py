@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import platform
 import shutil
 import subprocess
@@ -90,6 +91,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
         freeze_backbone_norm=config.freeze_backbone_norm,
         test_names=datamodule.test_names,
         seed=config.seed,
+        total_steps=count_steps(datamodule, plain["trainer"]),
     )
     last = _resume_point(run) if resume else None
     throughput = Throughput()
@@ -111,6 +113,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
     best = run / "checkpoints" / "best.ckpt"
     if not trainer.checkpoint_callback.best_model_path:  # type: ignore[union-attr]
         trainer.save_checkpoint(best)  # stopped before the first validation
+    (validated,) = trainer.validate(task, datamodule=datamodule, ckpt_path=str(best), weights_only=True, verbose=False)
     tested = trainer.test(task, datamodule=datamodule, ckpt_path=str(best), weights_only=True, verbose=False)
     found = trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
     score = float("nan") if found is None else float(found)
@@ -128,7 +131,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
                 "value": None if found is None else score,
                 "step": _step_of(best),
             },
-            "val": _best_scores(best, trainer, task, datamodule),
+            "val": {key: float(validated[f"val/{key}"]) for key in ("max_f", "mae")},
             "test": _by_set(tested, datamodule.test_names),
             "baselines": {name: baselines(source) for name, source in datamodule.test_sources.items()},
             "pictures_trained_on": throughput.pictures,
@@ -189,6 +192,16 @@ def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, throughp
     )
 
 
+def count_steps(datamodule: SaliencyDataModule, trainer: dict[str, Any]) -> int:
+    """Optimiser steps of the whole run."""
+    if trainer["max_steps"] > 0:
+        return int(trainer["max_steps"])
+    batches = len(datamodule.training_source.stems) // datamodule.batch_size
+    limit = trainer["limit_train_batches"]
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    return math.ceil(batches / trainer["accumulate_grad_batches"]) * int(trainer["max_epochs"])
+
+
 def choose_precision(asked: str, accelerator: str) -> str:
     """``auto`` is bf16-mixed only where bf16 is multiplied in hardware: emulated, it is many times slower than fp32."""
     if asked != "auto":
@@ -201,7 +214,12 @@ def choose_precision(asked: str, accelerator: str) -> str:
 
 def baselines(source: Source) -> dict[str, dict[str, float]]:
     """MAE and max F of maps that look at nothing: all black, and a centred Gaussian (sigma: a quarter side)."""
-    scores = {name: SaliencyMetrics(protocol="arn2018", measures=("mae", "f")) for name in ("blank", "centre blob")}
+    scores = {
+        name: SaliencyMetrics(
+            protocol="arn2018", measures=("mae", "f"), sync_on_compute=False
+        )  # rank 0 alone does this
+        for name in ("blank", "centre blob")
+    }
     for index in range(len(source.stems)):
         mask = source.mask(index)
         height, width = mask.shape
@@ -302,17 +320,6 @@ def _by_set(tested: Any, names: list[str]) -> dict[str, dict[str, float]]:
     return {name: {key: float(merged[f"test/{name}/{key}"]) for key in ("max_f", "mae")} for name in names}
 
 
-def _best_scores(best: Path, trainer: pl.Trainer, task: SaliencyTask, data: SaliencyDataModule) -> dict[str, float]:
-    predictor = Predictor(task.network, {}, task.device)
-    metric = SaliencyMetrics(protocol="arn2018", measures=("mae", "f"))
-    source = data.validation_source
-    for index in range(len(source.stems)):
-        picture, mask = source.read(index)
-        metric.update([predictor.predict(picture)], [mask])
-    scores = metric.compute()
-    return {"max_f": float(scores["max_f"]), "mae": float(scores["mae"])}
-
-
 def _step_of(path: Path) -> int:
     return int(read_checkpoint(path)["global_step"])
 
@@ -376,5 +383,7 @@ def _quiet() -> None:
         ".*smaller than the logging interval.*",
         ".*overridden `on_after_batch_transfer`.*",
         ".*treespec, LeafSpec.*",
+        ".*sync_dist=True.*",  # our scores are reduced over ranks already, exactly
+        ".*functional.all_gather is deprecated.*",
     ):
         warnings.filterwarnings("ignore", message)
