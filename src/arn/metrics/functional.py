@@ -138,8 +138,7 @@ def _score_levels(
     """Everything that a histogram can give comes from one pass: PR, F and E curves, MAE, half of the S-measure."""
     places = fields(measures)
     counts = kernels.joint_counts(levels, gray)
-    seen = np.flatnonzero(counts.any(axis=0))
-    lowest, highest = int(seen[0]), int(seen[-1])
+    lowest, highest = kernels.extent(counts)
     fg, bg = _split(counts, protocol.mask_level)
     values, bins, offset, scale = kernels.level_table(lowest, highest, _NORMALISE[protocol.normalise], _rule(protocol))
 
@@ -148,9 +147,7 @@ def _score_levels(
             error = kernels.difference_sum(levels, gray) / 255.0
         else:
             mae_fg, mae_bg = _split(counts, protocol.mae_mask_level)
-            low, span = _affine(lowest, highest, protocol.mae_normalise)
-            away = np.arange(256) - low
-            error = float(mae_fg @ (span - away) + mae_bg @ away) / span
+            error = kernels.histogram_error(mae_fg, mae_bg, *_affine(lowest, highest, protocol.mae_normalise))
         row[places["mae"]] = error / levels.size
 
     if "f" in measures or "e" in measures:
@@ -257,8 +254,8 @@ def _structure(
     values: Any,
 ) -> float:
     """S-measure from its moments. `values()` gives the normalised map, which is needed in the rare case below only."""
-    similarities = np.array([kernels.region_similarity(block) for block in blocks])
-    if protocol.numpy_rounding:
+    similarities, doubtful = kernels.region_similarities(blocks)
+    if doubtful and protocol.numpy_rounding:
         # A block where the map is flat and the mask is, too, is a perfect match: 1. PySODMetrics says 0 when the mean
         # of the equal values, summed in floating point, comes out a rounding error beside them.
         for b, (n, mean, _, squares, mask_squares, _) in enumerate(blocks):
@@ -393,31 +390,27 @@ def mean_row(sums: NDArray[np.int64], pictures: int) -> NDArray[np.float64]:
     """The average of the rows that were added. Raises ArnError when there were none."""
     if pictures < 1:
         raise ArnError("No picture was scored, so there are no scores: call update before compute.")
-    units, middle, low = sums.astype(np.int64)
+    units, middle, low = sums
     middle = middle + (low >> 32)
     units = units + (middle >> 32)
     fraction = (middle & 0xFFFFFFFF) + (low & 0xFFFFFFFF) * 2.0**-32
     return (units + fraction * 2.0**-32) / pictures
 
 
-@dataclass
 class Totals:
     """The exact sum of many pictures' rows: constant in size, the same in any order and however it was merged.
 
-    >>> totals = Totals(get_protocol("arn2018"), ("mae", "f"))
+    >>> totals = Totals("arn2018", ("mae", "f"))
     >>> for map, mask in pairs:
     ...     totals.add(score_row(map, mask, totals.protocol, totals.measures))
     >>> totals.compute()["max_f"]
     """
 
-    protocol: Protocol
-    measures: tuple[str, ...] = MEASURES
-    sums: NDArray[np.int64] = None  # type: ignore[assignment]
-    pictures: int = 0
-
-    def __post_init__(self) -> None:
-        if self.sums is None:
-            self.sums = empty_sums(self.measures)
+    def __init__(self, protocol: str | Protocol = "arn2018", measures: Iterable[str] = MEASURES) -> None:
+        self.protocol = get_protocol(protocol)
+        self.measures = check_measures(measures)
+        self.sums = empty_sums(self.measures)
+        self.pictures = 0
 
     def add(self, row: NDArray[np.float64]) -> None:
         add_row(self.sums, row)
@@ -520,6 +513,15 @@ class Rows:
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         place = fields(self.measures)[name]
         return self.table[:, place.start] if place.stop - place.start == 1 else self.table[:, place]
+
+    def select(self, stems: Iterable[str]) -> Rows:
+        """Those of some pictures, such as a held-out part. Raises ArnError, listing them, for stems not among these."""
+        wanted = set(stems)
+        missing = sorted(wanted.difference(self.stems))
+        if missing:
+            raise ArnError(f"{len(missing)} pictures were not scored: {', '.join(missing[:10])}.")
+        kept = [index for index, stem in enumerate(self.stems) if stem in wanted]
+        return Rows(self.protocol, self.measures, tuple(self.stems[index] for index in kept), self.table[kept])
 
     def compute(self) -> Scores:
         """The scores of all of them together, bit for bit as `Totals` gives them."""

@@ -32,28 +32,42 @@ def joint_counts(levels: Array, gray: Array) -> Array:
     The first axis is the mask's class: 0 up to 25, 1 for 26..128, 2 above, so that both binarisations in use (at least
     a tenth; above 128) come from the same pass.
     """
-    # Neighbouring pixels are mostly equal, and an increment must wait for the last one of the same bin to be stored.
-    # Four tables taken in turn keep that wait off the path.
-    tables = np.zeros((4, 1024), np.uint32)
-    a, b, c, d = tables[0], tables[1], tables[2], tables[3]
-    offset = np.zeros(256, np.uint32)
-    offset[26:] = 256
-    offset[129:] = 512
     p, m = levels.reshape(-1), gray.reshape(-1)
     n = p.size
-    whole = n - n % 4
-    for i in range(0, whole, 4):
-        a[np.uint32(offset[m[i]] + p[i])] += np.uint32(1)
-        b[np.uint32(offset[m[i + 1]] + p[i + 1])] += np.uint32(1)
-        c[np.uint32(offset[m[i + 2]] + p[i + 2])] += np.uint32(1)
-        d[np.uint32(offset[m[i + 3]] + p[i + 3])] += np.uint32(1)
-    for i in range(whole, n):
-        a[np.uint32(offset[m[i]] + p[i])] += np.uint32(1)
+    # Mask class and level as one key of 16 bits, four keys to a word. Maps and masks are flat over large parts, where a
+    # word repeats and is counted as a run. Elsewhere an increment must wait for the last one of the same bin to be
+    # stored: four tables taken in turn keep that wait off the path.
+    keys = np.empty((n + 3) // 4 * 4, np.uint16)
+    keys[n:] = 0
+    for i in range(n):
+        class_of = np.uint16(m[i] > np.uint8(25)) + np.uint16(m[i] > np.uint8(128))
+        keys[i] = np.uint16(np.uint16(class_of << np.uint16(8)) | np.uint16(p[i]))
+    words = keys.view(np.uint64)
+    tables = np.zeros((4, 1024), np.int64)
+    a, b, c, d = tables[0], tables[1], tables[2], tables[3]
+    low, ones = np.uint64(0xFFFF), np.uint64(0x0001000100010001)
+    i = 0
+    while i < words.size:
+        word = words[i]
+        i += 1
+        first = word & low
+        if word == first * ones:
+            run = 4
+            while i < words.size and words[i] == word:
+                run += 4
+                i += 1
+            a[first] += run
+        else:
+            a[first] += 1
+            b[(word >> np.uint64(16)) & low] += 1
+            c[(word >> np.uint64(32)) & low] += 1
+            d[word >> np.uint64(48)] += 1
+    a[0] -= keys.size - n  # what fills the last word
     counts = np.empty((3, 256), np.int64)
     for k in range(3):
         for v in range(256):
             j = 256 * k + v
-            counts[k, v] = np.int64(a[j]) + np.int64(b[j]) + np.int64(c[j]) + np.int64(d[j])
+            counts[k, v] = a[j] + b[j] + c[j] + d[j]
     return counts
 
 
@@ -65,6 +79,26 @@ def difference_sum(levels: Array, gray: Array) -> Int:
     for i in range(p.size):
         total += abs(np.int32(p[i]) - np.int32(m[i]))
     return total
+
+
+@njit(cache=True, nogil=True)
+def extent(counts: Array) -> tuple[int, int]:
+    """Lowest and highest level that occurs, from `joint_counts`."""
+    lowest, highest = 0, 255
+    while counts[0, lowest] + counts[1, lowest] + counts[2, lowest] == 0:
+        lowest += 1
+    while counts[0, highest] + counts[1, highest] + counts[2, highest] == 0:
+        highest -= 1
+    return lowest, highest
+
+
+@njit(cache=True, nogil=True)
+def histogram_error(fg: Array, bg: Array, offset: int, scale: int) -> float:
+    """Sum of |map - mask| from counts by level (256); value = (level - offset) / scale."""
+    total = 0
+    for level in range(256):
+        total += fg[level] * (scale - (level - offset)) + bg[level] * (level - offset)
+    return total / scale
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -236,17 +270,20 @@ def centroid(gray: Array, mask_level: int, half_up: bool) -> tuple[Int, Int]:
     `half_up` rounds a centroid that lies between two pixels away from the origin, as MATLAB's `round`; otherwise to the
     even one, as NumPy's. The mask must not be empty.
     """
-    n, rows, columns = np.int64(0), np.int64(0), np.int64(0)
     height, width = gray.shape
+    level = np.uint8(mask_level)
+    in_column = np.zeros(width, np.uint32)
+    n, rows, columns = np.int64(0), np.int64(0), np.int64(0)
     for i in range(height):
-        n_row, columns_row = np.int64(0), np.int64(0)
+        in_row = np.uint32(0)
         for j in range(width):
-            g = np.int64(gray[i, j] > mask_level)
-            n_row += g
-            columns_row += g * j
-        n += n_row
-        rows += n_row * i
-        columns += columns_row
+            g = np.uint32(gray[i, j] > level)
+            in_row = np.uint32(in_row + g)
+            in_column[j] = np.uint32(in_column[j] + g)
+        n += np.int64(in_row)
+        rows += np.int64(in_row) * i
+    for j in range(width):
+        columns += np.int64(in_column[j]) * j
     if half_up:
         return (2 * rows + n) // (2 * n) + 1, (2 * columns + n) // (2 * n) + 1
     return half_even(rows, n) + 1, half_even(columns, n) + 1
@@ -261,7 +298,8 @@ def half_even(numerator: Int, denominator: Int) -> Int:
     return quotient
 
 
-# Row sums of squares of uint8 fit into uint32 for this many columns at once; 32 bits is what makes the loop fast.
+# The sum of squares of this many uint8 fits into uint32, and 32 bits are what makes the loop fast. numba widens every
+# sum of integers to 64; casting each back lets the compiler keep to 32.
 CHUNK = 32768
 
 
@@ -275,6 +313,7 @@ def level_blocks(
     all about the means. Summed in integers, so a flat block has a sum of squares of exactly 0.
     """
     height, width = levels.shape
+    mask = np.uint8(mask_level)
     blocks = np.zeros((4, 6))
     for b in range(4):
         top, bottom = (0, cut_row) if b < 2 else (cut_row, height)
@@ -285,14 +324,17 @@ def level_blocks(
         sum_p, sum_pp, sum_g, sum_pg = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
         for i in range(top, bottom):
             for start in range(left, right, CHUNK):
+                # Slices: an index that may be negative for all the compiler knows keeps it from vectorising.
+                level_row = levels[i, start : min(start + CHUNK, right)]
+                gray_row = gray[i, start : min(start + CHUNK, right)]
                 p1, p2, g1, pg = np.uint32(0), np.uint32(0), np.uint32(0), np.uint32(0)
-                for j in range(start, min(start + CHUNK, right)):
-                    p = np.uint32(levels[i, j])
-                    g = np.uint32(gray[i, j] > mask_level)
-                    p1 += p
-                    p2 += np.uint32(p * p)
-                    g1 += g
-                    pg += np.uint32(p * g)
+                for j in range(level_row.size):
+                    p = np.uint32(level_row[j])
+                    g = np.uint32(gray_row[j] > mask)
+                    p1 = np.uint32(p1 + p)
+                    p2 = np.uint32(p2 + p * p)
+                    g1 = np.uint32(g1 + g)
+                    pg = np.uint32(pg + p * g)
                 sum_p += np.int64(p1)
                 sum_pp += np.int64(p2)
                 sum_g += np.int64(g1)
@@ -343,6 +385,18 @@ def value_blocks(values: Array, gray: Array, mask_level: int, cut_row: int, cut_
         blocks[b, 4] = float(n_fg) * (n - n_fg) / n
         blocks[b, 5] = 0.0 if n_fg == n else products
     return blocks
+
+
+@njit(cache=True, nogil=True)
+def region_similarities(blocks: Array) -> tuple[Array, bool]:
+    """The blocks' similarities, and whether map and mask are both flat in one, at a value that is not 0 or 1."""
+    similarities = np.empty(4)
+    doubtful = False
+    for b in range(4):
+        similarities[b] = region_similarity(blocks[b])
+        flat = blocks[b, 0] > 1.0 and blocks[b, 3] == 0.0 and blocks[b, 4] == 0.0
+        doubtful |= flat and 0.0 < blocks[b, 1] < 1.0
+    return similarities, doubtful
 
 
 @njit(cache=True, nogil=True)
@@ -422,9 +476,9 @@ def structure(sides: Array, similarities: Array, blocks: Array) -> float:
 
 # ------------------------------------------------------------------------------------------------- weighted F-measure
 
-# exp(ln(1/2) / 5 d), a pixel's importance by its distance d from the foreground, tabulated by d squared.
-_FALLOFF = math.log(0.5) / 5.0
-IMPORTANCE = 2.0 - np.exp(_FALLOFF * np.sqrt(np.arange(1 << 16, dtype=np.float64)))
+# 2 - exp(ln(1/2) / 5 d), a background pixel's importance by its distance d from the foreground, tabulated by d squared.
+# From d = 256 on it is 2 to the last bit of a float64, so that is what every larger distance is given.
+IMPORTANCE = 2.0 - np.exp(math.log(0.5) / 5.0 * np.sqrt(np.arange((1 << 16) + 1, dtype=np.float64)))
 
 # fspecial('gaussian', 7, 5) is the outer product of this with itself.
 GAUSS = np.exp(-(np.arange(-3, 4) ** 2) / 50.0)
@@ -434,21 +488,34 @@ _FAR = 1 << 30
 
 
 @njit(cache=True, nogil=True)
-def _nearest_in_column(gray: Array, mask_level: int) -> Array:
-    """Row of the nearest foreground pixel of the same column, the upper of two: int32, H x W; -_FAR where none."""
+def _sum(array: Array) -> float:
+    """Four sums side by side, since an addition waits for the last one of its own sum."""
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    fours = array.size - array.size % 4
+    for j in range(0, fours, 4):
+        s0 += array[j]
+        s1 += array[j + 1]
+        s2 += array[j + 2]
+        s3 += array[j + 3]
+    for j in range(fours, array.size):
+        s0 += array[j]
+    return (s0 + s1) + (s2 + s3)
+
+
+@njit(cache=True, nogil=True)
+def _nearest_above(gray: Array, mask_level: int) -> Array:
+    """Row of the nearest foreground pixel at or above, in the same column: int32, H x W; -_FAR where there is none."""
     height, width = gray.shape
-    nearest = np.empty((height, width), np.int32)
+    level = np.uint8(mask_level)
+    above = np.empty((height, width), np.int32)
     seen = np.full(width, -_FAR, np.int32)
     for i in range(height):
+        row = np.int32(i)
+        gray_row, above_row = gray[i], above[i]
         for j in range(width):
-            seen[j] = np.int32(i) if gray[i, j] > mask_level else seen[j]
-            nearest[i, j] = seen[j]
-    seen[:] = _FAR
-    for i in range(height - 1, -1, -1):
-        for j in range(width):
-            seen[j] = np.int32(i) if gray[i, j] > mask_level else seen[j]
-            nearest[i, j] = seen[j] if seen[j] - i < i - nearest[i, j] else nearest[i, j]
-    return nearest
+            seen[j] = row if gray_row[j] > level else seen[j]
+            above_row[j] = seen[j]
+    return above
 
 
 @njit(cache=True, nogil=True)
@@ -456,102 +523,135 @@ def weighted_f(values: Array, gray: Array, mask_level: int, importance: Array, g
     """Weighted F-measure (Margolin et al., CVPR 2014, eqs. 9-14) of float64 values in 0..1; 0 for an empty mask.
 
     The nearest foreground pixel of each background pixel is exact, found along columns and then along rows through the
-    lower envelope of parabolas (Maurer et al., PAMI 2003). Of several nearest ones the same is taken as by
-    `scipy.ndimage.distance_transform_edt`: the upper of a column, then the leftmost column. `importance` and `gauss`
-    are the tables of this module, handed in since numba would freeze globals.
+    lower envelope of parabolas (Felzenszwalb and Huttenlocher, Theory of Computing 2012), in integers. Of several
+    nearest ones the same is taken as by `scipy.ndimage.distance_transform_edt`: the upper of a column, then the
+    leftmost column. `importance` and `gauss` are the tables of this module, handed in: as globals, numba would copy
+    them into its compiled code.
     """
     height, width = gray.shape
-    nearest = _nearest_in_column(gray, mask_level)
-    top, bottom, left, right = height, -1, width, -1
-    n_fg = np.int64(0)
+    level = np.uint8(mask_level)
+    in_column = np.zeros(width, np.uint32)
+    top, bottom, n_fg = height, -1, np.int64(0)
     for i in range(height):
-        n_row = np.int64(0)
+        in_row = np.uint32(0)
         for j in range(width):
-            n_row += np.int64(gray[i, j] > mask_level)
-        if n_row > 0:
-            n_fg += n_row
+            g = np.uint32(gray[i, j] > level)
+            in_row = np.uint32(in_row + g)
+            in_column[j] = np.uint32(in_column[j] + g)
+        if in_row > 0:
             top, bottom = min(top, i), i
-            for j in range(width):
-                if gray[i, j] > mask_level:
-                    left = min(left, j)
-                    break
-            for j in range(width - 1, -1, -1):
-                if gray[i, j] > mask_level:
-                    right = max(right, j)
-                    break
+            n_fg += np.int64(in_row)
     if n_fg == 0:
         return 0.0
+    left, right = 0, width - 1
+    while in_column[left] == 0:
+        left += 1
+    while in_column[right] == 0:
+        right -= 1
 
-    # The error that a pixel lends to its neighbours' average: its own, or that of the nearest foreground pixel. Three
-    # columns of zeros on each side stand for what lies outside the picture. It is only looked at within three pixels
-    # of the foreground; elsewhere it may stay 0.
-    dependent = np.zeros((height, width + 6))
-    site, height2 = np.empty(width, np.int64), np.empty(width, np.int64)
+    above = _nearest_above(gray, mask_level)
+    below = np.full(width, _FAR, np.int32)
+    nearest, height2 = np.empty(width, np.int32), np.empty(width, np.int64)
+    site, start = np.empty(width, np.int64), np.empty(width + 1, np.int64)
+    weight = np.empty(width)
+    # The error that a pixel lends to its neighbours' average: its own, or that of the nearest foreground pixel. Needed
+    # within three pixels of the foreground; three rows and columns more stand for what lies outside the picture.
+    first = top - 3
+    lent = np.zeros((bottom + 4 - first, width + 6))
     false_positive = 0.0
-    for i in range(height):
-        # Sites of the lower envelope along this row: columns whose parabola (j - site)^2 + height2 is lowest somewhere.
-        # Only columns left..right hold foreground.
+    for i in range(height - 1, -1, -1):
+        row = np.int32(i)
+        values_row, gray_row, above_row = values[i], gray[i], above[i]
+        # Two loops: each is simple enough to be vectorised.
+        for j in range(width):
+            below[j] = row if gray_row[j] > level else below[j]
+        for j in range(width):
+            nearer_below = np.int32(below[j] - row) < np.int32(row - above_row[j])
+            nearest[j] = below[j] if nearer_below else above_row[j]
+
+        # Distances matter where the map is not 0, and near the foreground.
+        near = first <= i <= bottom + 3
+        begin, end = 0, width
+        while begin < width and values_row[begin] == 0.0:
+            begin += 1
+        while end > begin and values_row[end - 1] == 0.0:
+            end -= 1
+        if near:
+            begin, end = min(begin, max(0, left - 3)), max(end, min(width, right + 4))
+        if begin >= end:
+            continue
+
+        # Lower envelope of the parabolas (j - site)^2 + height2(site); site t is the lowest from start[t] on. Columns
+        # without foreground have none, and inside a run of foreground pixels only the run's ends can be nearest to
+        # anything else.
         last = -1
         for j in range(left, right + 1):
-            r = nearest[i, j]
-            if r < 0:
+            if in_column[j] == 0:
                 continue
-            w = np.int64(r - i) * np.int64(r - i)
-            while last >= 1:
-                a = site[last] - site[last - 1]
-                b = j - site[last]
-                if (a + b) * height2[last] - b * height2[last - 1] - a * w - a * b * (a + b) <= 0:
+            h = np.int64(nearest[j] - row) * np.int64(nearest[j] - row)
+            if h == 0 and left < j < right and gray_row[j - 1] > level and gray_row[j + 1] > level:
+                continue
+            since = 0
+            while last >= 0:
+                gap = j - site[last]
+                # The first column where site j is lower, not merely as low: ties stay with the left. The quotient is
+                # either whole or far enough from whole for a float64 to be on the right side.
+                rise = gap * (j + site[last]) + h - height2[last]
+                since = math.floor(float(rise) / float(2 * gap)) + 1
+                if since > start[last]:
                     break
                 last -= 1
-            last += 1
-            site[last], height2[last] = j, w
-        at = 0
-        near_rows = top - 3 <= i <= bottom + 3
-        for j in range(width):
-            value = values[i, j]
-            if gray[i, j] > mask_level:
-                dependent[i, j + 3] = 1.0 - value
-                continue
-            near = near_rows and left - 3 <= j <= right + 3
-            if value == 0.0 and not near:
-                continue
-            d2 = (site[at] - j) * (site[at] - j) + height2[at]
-            while at < last:
-                following = (site[at + 1] - j) * (site[at + 1] - j) + height2[at + 1]
-                if d2 <= following:
-                    break
-                d2 = following
-                at += 1
-            if d2 < importance.size:
-                false_positive += value * importance[d2]
-            else:
-                false_positive += value * (2.0 - math.exp(math.log(0.5) / 5.0 * math.sqrt(d2)))
-            if d2 <= 18:  # within the 7 x 7 window of some foreground pixel
-                dependent[i, j + 3] = 1.0 - values[nearest[i, site[at]], site[at]]
+            if last < 0:
+                since = 0
+            if since < width:
+                last += 1
+                site[last], height2[last], start[last] = j, h, since
+        start[last + 1] = width
 
-    # Average over the window, along rows and then along columns, where it is needed.
-    first, after = max(0, top - 3), min(height, bottom + 4)
-    along = np.empty((after - first, right + 1 - left))
-    for i in range(first, after):
-        for j in range(left, right + 1):
-            along[i - first, j - left] = (
-                gauss[0] * (dependent[i, j] + dependent[i, j + 6])
-                + gauss[1] * (dependent[i, j + 1] + dependent[i, j + 5])
-                + gauss[2] * (dependent[i, j + 2] + dependent[i, j + 4])
-                + gauss[3] * dependent[i, j + 3]
-            )
+        for t in range(last + 1):
+            s, h = site[t], height2[t]
+            here, after = max(start[t], begin), min(start[t + 1], end)
+            for j in range(here, after):
+                d2 = (j - s) * (j - s) + h
+                weight[j] = importance[np.uint64(min(d2, 65536))]
+            if near:
+                error = 1.0 - values[nearest[s], s]
+                for j in range(here, after):
+                    lent[i - first, j + 3] = error
+        if near:
+            lent_row = lent[i - first]
+            for j in range(width):
+                lent_row[j + 3] = 1.0 - values_row[j] if gray_row[j] > level else lent_row[j + 3]
+
+        errors, value_part, gray_part = weight[begin:end], values_row[begin:end], gray_row[begin:end]
+        for j in range(errors.size):
+            errors[j] = 0.0 if gray_part[j] > level else errors[j] * value_part[j]
+        false_positive += _sum(errors)
+
+    # Average over the window, along rows and then along columns. Scalars and few arrays to a loop: the compiler must
+    # prove that nothing overlaps before it vectorises.
+    g0, g1, g2, g3 = gauss[0], gauss[1], gauss[2], gauss[3]
+    rows, columns = lent.shape[0], right + 1 - left
+    along = np.empty((rows, columns))
+    for i in range(rows):
+        padded, along_row = lent[i, left : right + 7], along[i]
+        for j in range(columns):
+            outer = g0 * (padded[j] + padded[j + 6]) + g1 * (padded[j + 1] + padded[j + 5])
+            along_row[j] = outer + g2 * (padded[j + 2] + padded[j + 4]) + g3 * padded[j + 3]
     false_negative = 0.0
-    average = np.empty(right + 1 - left)
+    average = np.empty(columns)
     for i in range(top, bottom + 1):
-        average[:] = 0.0
-        for t in range(-3, 4):
-            if first <= i + t < after:
-                weight = gauss[t + 3]
-                for j in range(average.size):
-                    average[j] += weight * along[i + t - first, j]
-        for j in range(average.size):
-            if gray[i, left + j] > mask_level:
-                false_negative += min(1.0 - values[i, left + j], average[j])
+        middle = along[i - top + 3]
+        for j in range(columns):
+            average[j] = g3 * middle[j]
+        for t in range(1, 4):
+            g, before, behind = gauss[3 - t], along[i - top + 3 - t], along[i - top + 3 + t]
+            for j in range(columns):
+                average[j] += g * (before[j] + behind[j])
+        value_part, gray_part = values[i, left : right + 1], gray[i, left : right + 1]
+        for j in range(columns):
+            average[j] = min(1.0 - value_part[j], average[j]) if gray_part[j] > level else 0.0
+        false_negative += _sum(average)
 
     true_positive = n_fg - false_negative
     recall = 1.0 - false_negative / n_fg
