@@ -1,0 +1,66 @@
+"""What the suites share: the machine in words, repeated timing, the real pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+METHODS = ("Amulet", "DSS", "PiCANet")
+OUTPUT = Path("outputs") / "perf"
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory and system; no names of hosts or folders."""
+    processor = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                processor = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    found: dict[str, Any] = {"processor": processor, "architecture": platform.machine(), "cores": os.cpu_count()}
+    if hasattr(os, "sched_getaffinity"):
+        found["cores_allowed"] = len(os.sched_getaffinity(0))
+    if hasattr(os, "getloadavg"):
+        found["load_before"] = round(os.getloadavg()[0], 2)
+    found["system"] = platform.system()
+    return found
+
+
+def versions(*packages: str) -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median and extremes."""
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
+def write_json(name: str, content: dict[str, Any]) -> Path:
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    path = OUTPUT / name
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    return path
+
+
+def data_root() -> Path:
+    return Path(os.environ.get("ARN_DATA_DIR") or "data")
+
+
+def real_pairs(every: int = 1) -> list[tuple[str, Path, Path]]:
+    """(name, map, mask): every so-manieth published map of the SOD data set, of three methods."""
+    root = data_root() / "SOD"
+    pairs = [
+        (f"{method}/{path.stem}", path, root / "masks" / path.name)
+        for method in METHODS
+        for path in sorted((root / "maps" / method).glob("*.png"))[::every]
+    ]
+    if not pairs:
+        raise SystemExit("No maps below SOD/maps: set ARN_DATA_DIR to the folder of the data sets.")
+    return pairs
