@@ -10,6 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from arn.data.pairs import Pair, find_dataset
+from arn.errors import ArnError
+
 METHODS = ("Amulet", "DSS", "PiCANet")
 OUTPUT = Path("outputs") / "perf"
 
@@ -64,3 +67,11 @@ def real_pairs(every: int = 1) -> list[tuple[str, Path, Path]]:
     if not pairs:
         raise SystemExit("No maps below SOD/maps: set ARN_DATA_DIR to the folder of the data sets.")
     return pairs
+
+
+def ecssd(every: int = 1) -> list[Pair]:
+    """Every so-manieth picture of ECSSD with its mask."""
+    try:
+        return find_dataset("ECSSD")[::every]
+    except ArnError as error:
+        raise SystemExit(str(error)) from error

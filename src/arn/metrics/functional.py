@@ -9,6 +9,7 @@ rows (`Totals`), so that neither order, batches, processes nor ranks change a si
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -177,7 +178,7 @@ def _score_levels(
         row[places["s_measure"]] = similarity
 
     if "wf" in measures:
-        row[places["weighted_f"]] = _weighted_f(kernels.level_values(levels, values), gray, protocol)
+        row[places["weighted_f"]] = _weighted_f(levels, values, gray, protocol)
 
 
 def _score_values(
@@ -218,7 +219,7 @@ def _score_values(
         row[places["s_measure"]] = similarity
 
     if "wf" in measures:
-        row[places["weighted_f"]] = _weighted_f(values, gray, protocol)
+        row[places["weighted_f"]] = _weighted_f(values, None, gray, protocol)
 
 
 def _histogram_measures(
@@ -267,8 +268,20 @@ def _structure(
     return float(kernels.structure(sides, similarities, blocks))
 
 
-def _weighted_f(values: NDArray[np.float64], gray: NDArray[np.uint8], protocol: Protocol) -> float:
-    return float(kernels.weighted_f(values, gray, protocol.mask_level, kernels.IMPORTANCE, kernels.GAUSS, 1.0))
+def _weighted_f(
+    levels: NDArray[Any], table: NDArray[np.float64] | None, gray: NDArray[np.uint8], protocol: Protocol
+) -> float:
+    room = getattr(_scratch, "room", None)
+    if room is None or room.size < gray.size:
+        _scratch.room = room = np.empty(gray.size, np.int32)
+    return float(
+        kernels.weighted_f(levels, table, gray, protocol.mask_level, kernels.IMPORTANCE, kernels.GAUSS, 1.0, room)
+    )
+
+
+# Room for one picture's distances, kept by each thread: the system hands out fresh memory page by page, zeroed, and
+# asking for it anew with every picture made two processes no faster than one.
+_scratch = threading.local()
 
 
 def _as_numpy_rounds(values: NDArray[np.float64], gray: NDArray[np.uint8], protocol: Protocol) -> tuple[int, int]:

@@ -25,6 +25,10 @@ Array = Any  # numba infers the types of arguments
 Int = Any
 
 
+# Pixels brought to keys at a time: few enough to stay in the fastest cache.
+_BLOCK = 4096
+
+
 @njit(cache=True, nogil=True)
 def joint_counts(levels: Array, gray: Array) -> Array:
     """Pixels by mask level and map level: int64, 3 x 256, in one pass over uint8 `levels` and `gray` of one shape.
@@ -37,32 +41,35 @@ def joint_counts(levels: Array, gray: Array) -> Array:
     # Mask class and level as one key of 16 bits, four keys to a word. Maps and masks are flat over large parts, where a
     # word repeats and is counted as a run. Elsewhere an increment must wait for the last one of the same bin to be
     # stored: four tables taken in turn keep that wait off the path.
-    keys = np.empty((n + 3) // 4 * 4, np.uint16)
-    keys[n:] = 0
-    for i in range(n):
-        class_of = np.uint16(m[i] > np.uint8(25)) + np.uint16(m[i] > np.uint8(128))
-        keys[i] = np.uint16(np.uint16(class_of << np.uint16(8)) | np.uint16(p[i]))
+    keys = np.empty(_BLOCK, np.uint16)
     words = keys.view(np.uint64)
     tables = np.zeros((4, 1024), np.int64)
     a, b, c, d = tables[0], tables[1], tables[2], tables[3]
     low, ones = np.uint64(0xFFFF), np.uint64(0x0001000100010001)
-    i = 0
-    while i < words.size:
-        word = words[i]
-        i += 1
-        first = word & low
-        if word == first * ones:
-            run = 4
-            while i < words.size and words[i] == word:
-                run += 4
-                i += 1
-            a[first] += run
-        else:
-            a[first] += 1
-            b[(word >> np.uint64(16)) & low] += 1
-            c[(word >> np.uint64(32)) & low] += 1
-            d[word >> np.uint64(48)] += 1
-    a[0] -= keys.size - n  # what fills the last word
+    for start in range(0, n, _BLOCK):
+        p_block, m_block = p[start : start + _BLOCK], m[start : start + _BLOCK]
+        for i in range(p_block.size):
+            class_of = np.uint16(m_block[i] > np.uint8(25)) + np.uint16(m_block[i] > np.uint8(128))
+            keys[i] = np.uint16(np.uint16(class_of << np.uint16(8)) | np.uint16(p_block[i]))
+        size = (p_block.size + 3) // 4
+        keys[p_block.size : 4 * size] = 0
+        a[0] -= 4 * size - p_block.size  # what fills the last word
+        i = 0
+        while i < size:
+            word = words[i]
+            i += 1
+            first = word & low
+            if word == first * ones:
+                run = 4
+                while i < size and words[i] == word:
+                    run += 4
+                    i += 1
+                a[first] += run
+            else:
+                a[first] += 1
+                b[(word >> np.uint64(16)) & low] += 1
+                c[(word >> np.uint64(32)) & low] += 1
+                d[word >> np.uint64(48)] += 1
     counts = np.empty((3, 256), np.int64)
     for k in range(3):
         for v in range(256):
@@ -503,11 +510,9 @@ def _sum(array: Array) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _nearest_above(gray: Array, mask_level: int) -> Array:
+def _nearest_above(gray: Array, level: Int, above: Array) -> None:
     """Row of the nearest foreground pixel at or above, in the same column: int32, H x W; -_FAR where there is none."""
     height, width = gray.shape
-    level = np.uint8(mask_level)
-    above = np.empty((height, width), np.int32)
     seen = np.full(width, -_FAR, np.int32)
     for i in range(height):
         row = np.int32(i)
@@ -515,18 +520,29 @@ def _nearest_above(gray: Array, mask_level: int) -> Array:
         for j in range(width):
             seen[j] = row if gray_row[j] > level else seen[j]
             above_row[j] = seen[j]
-    return above
 
 
 @njit(cache=True, nogil=True)
-def weighted_f(values: Array, gray: Array, mask_level: int, importance: Array, gauss: Array, beta2: float) -> float:
-    """Weighted F-measure (Margolin et al., CVPR 2014, eqs. 9-14) of float64 values in 0..1; 0 for an empty mask.
+def weighted_f(
+    levels: Array,
+    table: Array | None,
+    gray: Array,
+    mask_level: int,
+    importance: Array,
+    gauss: Array,
+    beta2: float,
+    scratch: Array,
+) -> float:
+    """Weighted F-measure (Margolin et al., CVPR 2014, eqs. 9-14); 0 for an empty mask.
+
+    `levels` is the map as uint8, and `table` (256) the values in 0..1 that its levels stand for; or the map's values as
+    float64, and None. `scratch` is int32, with room for as many as there are pixels. `importance` and `gauss` are the
+    tables of this module, handed in: as globals, numba would copy them into its compiled code.
 
     The nearest foreground pixel of each background pixel is exact, found along columns and then along rows through the
     lower envelope of parabolas (Felzenszwalb and Huttenlocher, Theory of Computing 2012), in integers. Of several
     nearest ones the same is taken as by `scipy.ndimage.distance_transform_edt`: the upper of a column, then the
-    leftmost column. `importance` and `gauss` are the tables of this module, handed in: as globals, numba would copy
-    them into its compiled code.
+    leftmost column. Row by row, so that next to nothing is allocated: fresh memory costs more than the arithmetic.
     """
     height, width = gray.shape
     level = np.uint8(mask_level)
@@ -534,8 +550,9 @@ def weighted_f(values: Array, gray: Array, mask_level: int, importance: Array, g
     top, bottom, n_fg = height, -1, np.int64(0)
     for i in range(height):
         in_row = np.uint32(0)
+        gray_row = gray[i]
         for j in range(width):
-            g = np.uint32(gray[i, j] > level)
+            g = np.uint32(gray_row[j] > level)
             in_row = np.uint32(in_row + g)
             in_column[j] = np.uint32(in_column[j] + g)
         if in_row > 0:
@@ -548,109 +565,118 @@ def weighted_f(values: Array, gray: Array, mask_level: int, importance: Array, g
         left += 1
     while in_column[right] == 0:
         right -= 1
+    columns = right + 1 - left
 
-    above = _nearest_above(gray, mask_level)
+    above = scratch[: height * width].reshape(height, width)
+    _nearest_above(gray, level, above)
     below = np.full(width, _FAR, np.int32)
-    nearest, height2 = np.empty(width, np.int32), np.empty(width, np.int64)
-    site, start = np.empty(width, np.int64), np.empty(width + 1, np.int64)
-    weight = np.empty(width)
-    # The error that a pixel lends to its neighbours' average: its own, or that of the nearest foreground pixel. Needed
-    # within three pixels of the foreground; three rows and columns more stand for what lies outside the picture.
-    first = top - 3
-    lent = np.zeros((bottom + 4 - first, width + 6))
-    false_positive = 0.0
-    for i in range(height - 1, -1, -1):
-        row = np.int32(i)
-        values_row, gray_row, above_row = values[i], gray[i], above[i]
-        # Two loops: each is simple enough to be vectorised.
-        for j in range(width):
-            below[j] = row if gray_row[j] > level else below[j]
-        for j in range(width):
-            nearer_below = np.int32(below[j] - row) < np.int32(row - above_row[j])
-            nearest[j] = below[j] if nearer_below else above_row[j]
+    nearest, site, height2 = np.empty(width, np.int32), np.empty(width, np.int64), np.empty(width, np.int64)
+    start = np.empty(width + 1, np.int64)
+    values_row, weight, average = np.empty(width), np.empty(width), np.empty(columns)
+    # The error that each pixel of a row lends to its neighbours' average: its own, or that of the nearest foreground
+    # pixel. Three columns of zeros on each side stand for what lies outside the picture, as do rows of zeros.
+    lent = np.zeros(width + 6)
+    # Seven rows of it, averaged along the row: row i is kept at i modulo 7.
+    along = np.zeros((7, columns))
+    g0, g1, g2, g3 = gauss[0], gauss[1], gauss[2], gauss[3]
+    false_positive, false_negative = 0.0, 0.0
 
-        # Distances matter where the map is not 0, and near the foreground.
-        near = first <= i <= bottom + 3
-        begin, end = 0, width
-        while begin < width and values_row[begin] == 0.0:
-            begin += 1
-        while end > begin and values_row[end - 1] == 0.0:
-            end -= 1
-        if near:
-            begin, end = min(begin, max(0, left - 3)), max(end, min(width, right + 4))
-        if begin >= end:
+    for i in range(max(height - 1, bottom + 3), min(-1, top - 4), -1):
+        near = top - 3 <= i <= bottom + 3
+        if 0 <= i < height:
+            row = np.int32(i)
+            levels_row, gray_row, above_row = levels[i], gray[i], above[i]
+            # Two loops: each is simple enough to be vectorised.
+            for j in range(width):
+                below[j] = row if gray_row[j] > level else below[j]
+            for j in range(width):
+                nearer_below = np.int32(below[j] - row) < np.int32(row - above_row[j])
+                nearest[j] = below[j] if nearer_below else above_row[j]
+            for j in range(width):
+                values_row[j] = levels_row[j] if table is None else table[levels_row[j]]
+
+            # Distances matter where the map is not 0, and near the foreground.
+            begin, end = 0, width
+            while begin < width and values_row[begin] == 0.0:
+                begin += 1
+            while end > begin and values_row[end - 1] == 0.0:
+                end -= 1
+            if near:
+                begin, end = min(begin, max(0, left - 3)), max(end, min(width, right + 4))
+            if begin >= end:
+                continue
+
+            # Lower envelope of the parabolas (j - site)^2 + height2; site t is the lowest from start[t] on. Columns
+            # without foreground have none, and inside a run of foreground pixels only the run's ends can be nearest to
+            # anything else.
+            last = -1
+            for j in range(left, right + 1):
+                if in_column[j] == 0:
+                    continue
+                h = np.int64(nearest[j] - row) * np.int64(nearest[j] - row)
+                if h == 0 and left < j < right and gray_row[j - 1] > level and gray_row[j + 1] > level:
+                    continue
+                since = 0
+                while last >= 0:
+                    gap = j - site[last]
+                    # The first column where site j is lower, not merely as low: ties stay with the left. The quotient
+                    # is either whole or far enough from whole for a float64 to be on the right side.
+                    rise = gap * (j + site[last]) + h - height2[last]
+                    since = math.floor(float(rise) / float(2 * gap)) + 1
+                    if since > start[last]:
+                        break
+                    last -= 1
+                if last < 0:
+                    since = 0
+                if since < width:
+                    last += 1
+                    site[last], height2[last], start[last] = j, h, since
+            start[last + 1] = width
+
+            for t in range(last + 1):
+                s, h = site[t], height2[t]
+                here, after = max(start[t], begin), min(start[t + 1], end)
+                for j in range(here, after):
+                    d2 = (j - s) * (j - s) + h
+                    weight[j] = importance[np.uint64(min(d2, 65536))]
+                if near:
+                    value = levels[nearest[s], s] if table is None else table[levels[nearest[s], s]]
+                    lent[here + 3 : max(here, after) + 3] = 1.0 - value
+            if near:
+                own = lent[3 : 3 + width]
+                for j in range(width):
+                    own[j] = 1.0 - values_row[j] if gray_row[j] > level else own[j]
+            errors, value_part, gray_part = weight[begin:end], values_row[begin:end], gray_row[begin:end]
+            for j in range(errors.size):
+                errors[j] = 0.0 if gray_part[j] > level else errors[j] * value_part[j]
+            false_positive += _sum(errors)
+        if not near:
             continue
 
-        # Lower envelope of the parabolas (j - site)^2 + height2(site); site t is the lowest from start[t] on. Columns
-        # without foreground have none, and inside a run of foreground pixels only the run's ends can be nearest to
-        # anything else.
-        last = -1
-        for j in range(left, right + 1):
-            if in_column[j] == 0:
-                continue
-            h = np.int64(nearest[j] - row) * np.int64(nearest[j] - row)
-            if h == 0 and left < j < right and gray_row[j - 1] > level and gray_row[j + 1] > level:
-                continue
-            since = 0
-            while last >= 0:
-                gap = j - site[last]
-                # The first column where site j is lower, not merely as low: ties stay with the left. The quotient is
-                # either whole or far enough from whole for a float64 to be on the right side.
-                rise = gap * (j + site[last]) + h - height2[last]
-                since = math.floor(float(rise) / float(2 * gap)) + 1
-                if since > start[last]:
-                    break
-                last -= 1
-            if last < 0:
-                since = 0
-            if since < width:
-                last += 1
-                site[last], height2[last], start[last] = j, h, since
-        start[last + 1] = width
-
-        for t in range(last + 1):
-            s, h = site[t], height2[t]
-            here, after = max(start[t], begin), min(start[t + 1], end)
-            for j in range(here, after):
-                d2 = (j - s) * (j - s) + h
-                weight[j] = importance[np.uint64(min(d2, 65536))]
-            if near:
-                error = 1.0 - values[nearest[s], s]
-                for j in range(here, after):
-                    lent[i - first, j + 3] = error
-        if near:
-            lent_row = lent[i - first]
-            for j in range(width):
-                lent_row[j + 3] = 1.0 - values_row[j] if gray_row[j] > level else lent_row[j + 3]
-
-        errors, value_part, gray_part = weight[begin:end], values_row[begin:end], gray_row[begin:end]
-        for j in range(errors.size):
-            errors[j] = 0.0 if gray_part[j] > level else errors[j] * value_part[j]
-        false_positive += _sum(errors)
-
-    # Average over the window, along rows and then along columns. Scalars and few arrays to a loop: the compiler must
-    # prove that nothing overlaps before it vectorises.
-    g0, g1, g2, g3 = gauss[0], gauss[1], gauss[2], gauss[3]
-    rows, columns = lent.shape[0], right + 1 - left
-    along = np.empty((rows, columns))
-    for i in range(rows):
-        padded, along_row = lent[i, left : right + 7], along[i]
-        for j in range(columns):
-            outer = g0 * (padded[j] + padded[j + 6]) + g1 * (padded[j + 1] + padded[j + 5])
-            along_row[j] = outer + g2 * (padded[j + 2] + padded[j + 4]) + g3 * padded[j + 3]
-    false_negative = 0.0
-    average = np.empty(columns)
-    for i in range(top, bottom + 1):
-        middle = along[i - top + 3]
+        # Average over the window: along this row, and then, once three more rows are known, down the columns. Scalars
+        # and few arrays to a loop: the compiler must prove that nothing overlaps before it vectorises.
+        along_row = along[i % 7]
+        if 0 <= i < height:
+            padded = lent[left : right + 7]
+            for j in range(columns):
+                outer = g0 * (padded[j] + padded[j + 6]) + g1 * (padded[j + 1] + padded[j + 5])
+                along_row[j] = outer + g2 * (padded[j + 2] + padded[j + 4]) + g3 * padded[j + 3]
+        else:
+            along_row[:] = 0.0
+        done = i + 3
+        if not top <= done <= bottom:
+            continue
+        middle = along[done % 7]
         for j in range(columns):
             average[j] = g3 * middle[j]
         for t in range(1, 4):
-            g, before, behind = gauss[3 - t], along[i - top + 3 - t], along[i - top + 3 + t]
+            g, before, behind = gauss[3 - t], along[(done - t) % 7], along[(done + t) % 7]
             for j in range(columns):
                 average[j] += g * (before[j] + behind[j])
-        value_part, gray_part = values[i, left : right + 1], gray[i, left : right + 1]
+        levels_part, gray_part = levels[done, left : right + 1], gray[done, left : right + 1]
         for j in range(columns):
-            average[j] = min(1.0 - value_part[j], average[j]) if gray_part[j] > level else 0.0
+            error = 1.0 - (levels_part[j] if table is None else table[levels_part[j]])
+            average[j] = min(error, average[j]) if gray_part[j] > level else 0.0
         false_negative += _sum(average)
 
     true_positive = n_fg - false_negative
