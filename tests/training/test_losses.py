@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from arn.errors import ArnError
-from arn.training.losses import SaliencyLoss, iou_loss
+from arn.training.losses import SaliencyLoss, contour_loss, iou_loss
 from arn.training.task import Schedule
 
 
@@ -44,6 +45,70 @@ def test_side_weight_zero_ignores_them():
     masks, final = torch.zeros(1, 1, 4, 4), torch.randn(1, 1, 4, 4)
     loss = SaliencyLoss(side_weight=0)
     torch.testing.assert_close(loss((final, torch.randn(1, 1, 2, 2)), masks), loss((final,), masks))
+
+
+def test_a_final_map_on_a_smaller_grid_meets_an_averaged_mask():
+    masks = torch.zeros(1, 1, 4, 4)
+    masks[..., :2, :3] = 1
+    final, small = torch.randn(1, 1, 2, 2), torch.tensor([[[[1.0, 0.5], [0.0, 0.0]]]])
+    torch.testing.assert_close(SaliencyLoss(iou=1)((final,), masks), SaliencyLoss(iou=1)((final,), small))
+
+
+def test_sum_is_over_pixels_and_the_mean_over_pictures():
+    logits, masks = torch.randn(3, 1, 4, 5), (torch.rand(3, 1, 4, 5) > 0.5).float()
+    p = torch.sigmoid(logits)
+    expected = -(masks * p.log() + (1 - masks) * (1 - p).log()).sum() / 3
+    torch.testing.assert_close(SaliencyLoss(reduction="sum")((logits,), masks), expected)
+    with pytest.raises(ValueError, match=r"loss\.reduction"):
+        SaliencyLoss(reduction="max")
+
+
+def literal_contour_loss(logits, mask):
+    """NLDF's term for one H x W picture as its authors compute it: two classes, symmetric padding, Sobel, sums."""
+    sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+
+    def contours(classes):
+        padded = F.pad(classes[:, None], (1, 1, 1, 1), mode="replicate")
+        gx, gy = (F.conv2d(padded, kernel[None, None]) for kernel in (sobel, sobel.T.contiguous()))
+        return (gx.square() + gy.square()).sqrt().sum(0)[0]
+
+    scores = torch.stack([torch.zeros_like(logits), logits])
+    predicted = torch.tanh(contours(scores.softmax(0)))
+    true = (contours(torch.stack([1 - mask, mask])) > 1.5).float()
+    inter, union = (predicted * true).sum(), predicted.square().sum() + true.square().sum()
+    return 1 - 2 * (inter + 1) / (union + 1)
+
+
+def test_contour_loss_is_nldfs():
+    torch.manual_seed(0)
+    logits, masks = torch.randn(3, 1, 12, 9) * 2, torch.zeros(3, 1, 12, 9)
+    masks[0, :, 3:8, 2:6] = 1
+    masks[1, :, :, 4:] = 0.3  # a soft edge: 2 * 4 * .3 is a contour
+    masks[2, :, 6:] = 0.1  # and this is none
+    each = [literal_contour_loss(one[0], mask[0]) for one, mask in zip(logits, masks, strict=True)]
+    torch.testing.assert_close(contour_loss(logits, masks), torch.stack(each).mean(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        SaliencyLoss(bce=0, contour=2)((logits,), masks), 2 * torch.stack(each).mean(), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_contour_loss_has_a_gradient_on_flat_maps_and_falls_with_overlap():
+    masks = torch.zeros(1, 1, 16, 16)
+    masks[..., 4:12, 4:12] = 1
+    flat = torch.zeros(1, 1, 16, 16, requires_grad=True)
+    contour_loss(flat, masks).backward()
+    assert bool(torch.isfinite(flat.grad).all())
+    losses = [float(contour_loss((torch.roll(masks, shift, -1) - 0.5) * 20, masks)) for shift in (0, 1, 4)]
+    assert losses == sorted(losses)
+    assert losses[0] == pytest.approx(0, abs=0.02)
+
+
+def test_step_decay_takes_a_tenth_every_so_often():
+    factor = Schedule(100, decay="step", every=30)
+    assert [factor(step) for step in (0, 29, 30, 59, 60, 99)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.001])
+    for wrong in ({"decay": "step"}, {"decay": "none", "every": 3}):
+        with pytest.raises(ArnError, match=r"schedule\.every"):
+            Schedule(10, **wrong)
 
 
 def test_constant_schedule_is_one():

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arn.networks.attention import SelfAttention
-from arn.networks.backbones import build_backbone
+from arn.networks.backbones import VGG16, build_backbone
+from arn.networks.common import check_side, fit
 from arn.networks.rcl import RecurrentConv
-
-SMALLEST_SIDE = 32
 
 
 def _conv(in_channels: int, channels: int, batch_norm: bool) -> nn.Sequential:
@@ -36,13 +35,8 @@ class Upsample(nn.Module):
         self.norm = nn.BatchNorm2d(channels) if batch_norm else nn.Identity()
 
     def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
-        x = F.relu(self.norm(self.conv(x)))
-        height, width = int(size[-2]), int(size[-1])
         # Odd picture sizes: poolings round down (VGG16) or up (timm), so twice the deep side is off by at most one.
-        short = (height - x.shape[-2], width - x.shape[-1])
-        if short[0] > 0 or short[1] > 0:
-            x = F.pad(x, (0, max(short[1], 0), 0, max(short[0], 0)), mode="replicate")
-        return x[..., :height, :width]
+        return fit(F.relu(self.norm(self.conv(x))), size)
 
 
 class Stage(nn.Module):
@@ -178,17 +172,12 @@ class ARN(nn.Module):
                 nn.init.normal_(module.weight, std=(2.0 / fan) ** 0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        if self.backbone.name == "vgg16":  # until ImageNet weights are loaded over it
-            for module in self.backbone.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                    if module.bias is not None:
-                        nn.init.zeros_(module.bias)
+        if isinstance(self.backbone, VGG16):
+            self.backbone.initialise()
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        check_side(pictures)
         height, width = pictures.shape[-2:]
-        if min(height, width) < SMALLEST_SIDE:
-            raise ValueError(f"pictures must be at least {SMALLEST_SIDE} px a side, not {height} x {width}")
         features = self.backbone(pictures)
         x = self.deepest(features[-1])
         passed = []

@@ -6,13 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+EXPORTED_BLOCK = 2**22
+"""Most attention weights that an exported graph holds at once for one picture: 16 MB."""
+
 
 def position_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """``softmax(query^T key) value`` with unscaled logits, without ever holding the N x M matrix.
 
     ``scaled_dot_product_attention`` streams over the keys only where all widths agree; with a value wider than the key
     its CPU form silently builds the matrix (600 MB a picture at 112 x 112). Zero channels added to query and key leave
-    every logit as it is, so padding them to the value's width is exact.
+    every logit as it is, so padding them to the value's width is exact. It builds the matrix for strided operands, too:
+    channels_last features come out of the transposition contiguous, others are copied.
 
     Args:
         query: B x C1 x N.
@@ -22,11 +26,25 @@ def position_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Returns:
         B x C x N.
     """
+    if torch.compiler.is_exporting():
+        return _exported_attention(query, key, value)
     padding = value.shape[1] - query.shape[1]
-    q, k = (F.pad(t.transpose(1, 2), (0, padding)).unsqueeze(1) for t in (query, key))
-    v = value.transpose(1, 2).unsqueeze(1)
+    q, k = (F.pad(t.transpose(1, 2), (0, padding)).contiguous().unsqueeze(1) for t in (query, key))
+    v = value.transpose(1, 2).contiguous().unsqueeze(1)
     out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
     return out.squeeze(1).transpose(1, 2)
+
+
+def _exported_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same in matrix products and softmax, which every runtime has, over blocks of query positions.
+
+    A runtime knows no streaming attention and would hold the matrix; an exported graph has fixed shapes, so the blocks
+    are written out.
+    """
+    rows = max(EXPORTED_BLOCK // key.shape[2], 1)
+    values = value.transpose(1, 2)
+    blocks = [torch.softmax(q.transpose(1, 2) @ key, dim=2) @ values for q in query.split(rows, dim=2)]
+    return torch.cat(blocks, dim=1).transpose(1, 2)
 
 
 class SelfAttention(nn.Module):

@@ -1,4 +1,4 @@
-"""Feature extractors that ARN's decoder stands on: the paper's VGG16 taps, or any `timm` network.
+"""Feature extractors that the networks stand on: VGG16 with ARN's taps or others, ResNet-50, any `timm` network.
 
 A backbone holds its own normalisation, so it is fed RGB in 0..1 and nobody can feed it wrongly.
 """
@@ -88,33 +88,54 @@ class Backbone(nn.Module):
 
 
 class VGG16(Backbone):
-    """VGG16 (Simonyan and Zisserman 2015) up to conv5_3, with the paper's four taps.
+    """VGG16 (Simonyan and Zisserman 2015) up to conv5_3, tapped at the end of each block that is asked for.
 
-    Taps, after ReLU: conv2_2 (stride 2, 128 channels), conv3_3 (4, 256), conv4_3 (8, 512), conv5_3 (16, 512); at
-    224 x 224 they are 112, 56, 28 and 14 wide. Layer numbers are torchvision's ``vgg16().features``. The input is RGB
-    0..255 minus the mean pixel (123.68, 116.779, 103.939).
+    Taps, after ReLU, by level (stride 2^(level - 1)): conv1_2 (64 channels), conv2_2 (128), conv3_3 (256), conv4_3
+    (512), conv5_3 (512); at 224 x 224 they are 224, 112, 56, 28 and 14 wide. The input is RGB 0..255 minus the mean
+    pixel (123.68, 116.779, 103.939).
+
+    Args:
+        levels: blocks to tap, ascending; the paper of ARN taps 2 to 5.
+        batch_norm: BatchNorm between each convolution and its ReLU (Amulet, UCF). ImageNet weights are those of the
+            plain VGG16 all the same; the BatchNorm starts as scale 1 and shift 0.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, levels: Sequence[int] = (2, 3, 4, 5), batch_norm: bool = False) -> None:
+        blocks = {1: (64, 2), 2: (128, 2), 3: (256, 3), 4: (512, 3), 5: (512, 3)}
         super().__init__(
             "vgg16",
-            levels=(2, 3, 4, 5),
-            channels=(128, 256, 512, 512),
-            strides=(2, 4, 8, 16),
+            levels=levels,
+            channels=[blocks[level][0] for level in levels],
+            strides=[2 ** (level - 1) for level in levels],
             mean=[value / 255 for value in (123.68, 116.779, 103.939)],
             std=[1 / 255] * 3,
         )
         layers: list[nn.Module] = []
         width, taps = 3, []
-        for block, (channels, depth) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], start=1):
+        for block, (channels, depth) in blocks.items():
             if block > 1:
                 layers.append(nn.MaxPool2d(2, 2))
             for _ in range(depth):
-                layers += [nn.Conv2d(width, channels, 3, padding=1), nn.ReLU(inplace=True)]
+                layers.append(nn.Conv2d(width, channels, 3, padding=1))
+                if batch_norm:
+                    layers.append(nn.BatchNorm2d(channels))
+                layers.append(nn.ReLU(inplace=True))
                 width = channels
-            taps.append(len(layers))
-        self.features = nn.Sequential(*layers)
-        self.taps = tuple(taps[1:])
+            if block in levels:
+                taps.append(len(layers))
+        self.features = nn.Sequential(*layers)  # without BatchNorm, numbered as in torchvision's vgg16().features
+        self.taps = tuple(taps)
+
+    def initialise(self) -> None:
+        """He initialisation and zero biases: what ImageNet weights are loaded over."""
+        for layer in self.convolutions():
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """conv1_1 to conv5_3."""
+        return [layer for layer in self.features if isinstance(layer, nn.Conv2d)]
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         x, features, start = self.normalise(pictures), [], 0
@@ -129,13 +150,70 @@ class VGG16(Backbone):
         return "vgg16_features_fp16.safetensors"
 
     def load_features(self, state: dict[str, Tensor]) -> None:
-        self.load_state_dict({**state, "mean": self.mean, "std": self.std})
+        numbers = sorted({int(name.split(".")[1]) for name in state})
+        for layer, number in zip(self.convolutions(), numbers, strict=True):
+            layer.load_state_dict({part: state[f"features.{number}.{part}"] for part in ("weight", "bias")})
 
     def download_imagenet(self) -> str:
         from torchvision.models import VGG16_Weights
 
         state = VGG16_Weights.IMAGENET1K_FEATURES.get_state_dict(progress=False, check_hash=True)
         self.load_features({name: tensor for name, tensor in state.items() if name.startswith("features.")})
+        return "torchvision"
+
+
+class ResNet50(Backbone):
+    """torchvision's ResNet-50 (He et al. 2016, the stride on the 3 x 3 convolution) up to its deepest tap.
+
+    Level k has stride 2^k, after ReLU: the 256-channel stage is level 2, then 512, 1024 and 2048; at 353 x 353 they are
+    89, 45, 23 and 12 wide. Stages deeper than the last tap are not built.
+
+    Args:
+        levels: of 2 to 5, ascending.
+    """
+
+    STAGES = ("layer1", "layer2", "layer3", "layer4")  # levels 2 to 5
+
+    def __init__(self, levels: Sequence[int] = (2, 3, 4, 5)) -> None:
+        from torchvision.models import resnet50
+
+        super().__init__(
+            "resnet50",
+            levels=levels,
+            channels=[64 * 2**level for level in levels],
+            strides=[2**level for level in levels],
+            mean=(0.485, 0.456, 0.406),
+            std=(0.229, 0.224, 0.225),
+        )
+        whole = resnet50(weights=None)
+        stages = self.STAGES[: levels[-1] - 1]
+        self.features = nn.ModuleDict(
+            {name: whole.get_submodule(name) for name in ("conv1", "bn1", "relu", "maxpool", *stages)}
+        )
+        self.taps = tuple(self.STAGES[level - 2] for level in levels)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        x, features = self.normalise(pictures), []
+        for name, layer in self.features.items():
+            x = layer(x)
+            if name in self.taps:
+                features.append(x)
+        return features
+
+    @property
+    def weights_file(self) -> str:
+        return "resnet50_fp16.safetensors"
+
+    def load_features(self, state: dict[str, Tensor]) -> None:
+        self.features.load_state_dict(
+            {name: tensor for name, tensor in state.items() if name.partition(".")[0] in self.features}
+        )
+
+    def download_imagenet(self) -> str:
+        from torchvision.models import ResNet50_Weights
+
+        # The first set of weights, by the training recipe of the networks' own time.
+        self.load_features(ResNet50_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True))
         return "torchvision"
 
 

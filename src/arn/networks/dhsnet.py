@@ -1,0 +1,91 @@
+"""DHSNet, the deep hierarchical saliency network (Liu and Han, CVPR 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from arn.networks.backbones import VGG16
+from arn.networks.common import check_side, initialise, resample
+from arn.networks.rcl import RecurrentConv
+
+WIDTH = 64
+
+
+class Refinement(nn.Module):
+    """One step back up: a coarser map, refined by a recurrent layer that also sees the backbone's tap of this level.
+
+    Args:
+        tap_channels: channels of the tap.
+        rcl: arguments of :class:`RecurrentConv` but the widths.
+        predict_kernel: side of the convolution that predicts the map.
+    """
+
+    def __init__(self, tap_channels: int, rcl: Mapping[str, Any], predict_kernel: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(tap_channels, WIDTH, 1)
+        self.rcl = RecurrentConv(WIDTH + 1, WIDTH, **rcl)
+        self.predict = nn.Conv2d(WIDTH, 1, predict_kernel, padding=predict_kernel // 2)
+
+    def forward(self, coarser: Tensor, tap: Tensor) -> Tensor:
+        saliency = resample(torch.sigmoid(coarser), tap.shape)
+        # The sigmoid brings the tap to the range of the map beside it.
+        return self.predict(self.rcl(torch.cat([torch.sigmoid(self.squeeze(tap)), saliency], dim=1)))
+
+
+class DHSNet(nn.Module):
+    """Deep hierarchical saliency network: a coarse map from the whole picture at once, refined in four recurrent steps.
+
+    VGG16 up to conv5_3; one fully connected layer reads all of conv5_3 and predicts a map of twice its side (14 x 14 x
+    512 -> 28 x 28 at 224 px: 78.7 of the 93.8 million parameters). Each step, at conv4_3, conv3_3, conv2_2 and conv1_2,
+    squeezes the tap to 64 channels (1 x 1, sigmoid), joins the coarser map, and passes an RCL of 64 channels and a
+    convolution to one logit. Every map is supervised: 28, 28, 56, 112 and 224 wide.
+
+    Fidelity. There is no public source of the authors that this was checked against. Layers, widths, T = 3, LRN and
+    its constants: from independent re-implementations that agree with each other. Supervision of all five maps: from
+    memory of the paper. Open, and chosen here: the size of the predicting convolution (1 x 1 and 3 x 3 are both in
+    use), bilinear enlargement of the maps, initialisation (He; the fully connected layer 1 / fan-in), conv5_3 brought
+    to the fully connected layer's grid bilinearly where a picture is not of ``input_size``. Unlike popular
+    re-implementations, the recurrent layers are recurrent, share their kernels over time, and use LRN, not BatchNorm.
+
+    Args:
+        input_size: side of the square pictures, px; it sets the size of the fully connected layer.
+        rcl: ``steps`` (T), ``norm``, ``lrn_window``, ``lrn_alpha``, ``lrn_beta`` of :class:`RecurrentConv`.
+        predict_kernel: 3 or 1.
+
+    Shapes:
+        pictures: B x 3 x H x W, RGB in 0..1, at least 32 px a side. Returns logits at the resolutions of conv1_2 (the
+        picture's), conv2_2, conv3_3, conv4_3 and the coarse map, B x 1 x h x w each.
+
+    Raises:
+        ValueError: a ``predict_kernel`` that is even, an RCL option that does not exist, or pictures below 32 px.
+    """
+
+    def __init__(self, input_size: int = 224, rcl: Mapping[str, Any] | None = None, predict_kernel: int = 3) -> None:
+        super().__init__()
+        if predict_kernel % 2 == 0:
+            raise ValueError(f"network.predict_kernel must be odd, not {predict_kernel}")
+        self.input_size = input_size
+        self.grid = input_size // 16
+        self.backbone = VGG16(levels=(1, 2, 3, 4, 5))
+        self.coarse = nn.Linear(self.backbone.channels[-1] * self.grid**2, (2 * self.grid) ** 2)
+        self.steps = nn.ModuleList(
+            Refinement(channels, rcl or {}, predict_kernel) for channels in self.backbone.channels[-2::-1]
+        )
+        self.backbone.initialise()
+        initialise(self.steps.modules(), "msra")
+        nn.init.normal_(self.coarse.weight, std=self.coarse.in_features**-0.5)
+        nn.init.zeros_(self.coarse.bias)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        check_side(pictures)
+        features: Sequence[Tensor] = self.backbone(pictures)
+        deep = resample(features[-1], (self.grid, self.grid))
+        side = 2 * self.grid
+        logits = [self.coarse(deep.flatten(1)).reshape(-1, 1, side, side)]
+        for step, tap in zip(self.steps, features[-2::-1], strict=True):
+            logits.append(step(logits[-1], tap))
+        return tuple(one.float() for one in reversed(logits))

@@ -1,0 +1,105 @@
+"""NLDF, non-local deep features (Luo et al., CVPR 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from arn.networks.backbones import VGG16
+from arn.networks.common import check_side, fit, foreground_logit, resample
+
+WIDTH = 128
+GLOBAL_SIDE = 11  # of pool5 at 352 px: what the unpadded convolutions of the global branch reduce to one position
+
+
+def contrast(x: Tensor) -> Tensor:
+    """x minus its 3 x 3 average, edges repeated: B x C x H x W."""
+    return x - F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+
+
+class Enlarge(nn.Module):
+    """Transposed convolution, kernel 5, stride 2, ReLU, to the size of the feature it will meet: twice, or one more.
+
+    TensorFlow's `SAME` cuts one row and column before and two after, or one after where the size to meet is odd.
+    """
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(in_channels, channels, 5, stride=2, padding=1)
+
+    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
+        return F.relu(fit(self.conv(x), size))
+
+
+class NLDF(nn.Module):
+    """Non-local deep features: multi-resolution local features with their contrast, and one global score.
+
+    VGG16's five pooled features (176, 88, 44, 22, 11 wide at 352 px) pass a 3 x 3 convolution to 128 channels and
+    ReLU (F1..F5) and are joined by their contrast C, F minus its 3 x 3 average. From deep to shallow, [F, C, deeper] is
+    enlarged by transposed convolutions to 128, 256, 384 and 512 channels; [F1, C1, U2] passes 1 x 1 convolutions to 640
+    and to two scores. Three unpadded convolutions (5, 5, 3) reduce pool5 to one global pair of scores, which is added
+    everywhere. Its boundary term is :func:`arn.training.losses.contour_loss`.
+
+    Fidelity. Layers, sizes, paddings, initialisation (normal, .01; truncated for convolutions) and the loss: as in the
+    authors' source. Departures: the two scores leave as their difference, which is the same map, loss and gradient; at
+    inputs of another size than 352 px, which theirs refuses, pool5 is brought to 11 x 11 bilinearly for the global
+    branch.
+
+    Args:
+        input_size: side of the square that pictures are resized to when a map is made, px.
+
+    Shapes:
+        pictures: B x 3 x H x W, RGB in 0..1, at least 32 px a side. Returns one logit map at half the pictures'
+        resolution (B x 1 x H/2 x W/2, rounded down): the grid on which the authors train.
+
+    Raises:
+        ValueError: pictures below 32 px.
+    """
+
+    def __init__(self, input_size: int = 352) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.backbone = VGG16(levels=(1, 2, 3, 4, 5))
+        self.local = nn.ModuleList(nn.Conv2d(channels, WIDTH, 3, padding=1) for channels in self.backbone.channels)
+        self.enlarge = nn.ModuleList(  # deep to shallow: each takes F, C and, but for the first, what is below it
+            Enlarge((2 + deeper) * WIDTH, (1 + deeper) * WIDTH) for deeper in range(4)
+        )
+        self.join = nn.Conv2d(6 * WIDTH, 5 * WIDTH, 1)
+        self.local_score = nn.Conv2d(5 * WIDTH, 2, 1)
+        self.whole = nn.Sequential(
+            nn.Conv2d(self.backbone.channels[-1], WIDTH, 5),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(WIDTH, WIDTH, 5),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(WIDTH, WIDTH, 3),
+        )
+        self.global_score = nn.Conv2d(WIDTH, 2, 1)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for name, layer in self.named_modules():
+            if name.startswith("backbone") or not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                continue
+            if isinstance(layer, nn.Conv2d):
+                nn.init.trunc_normal_(layer.weight, std=0.01, a=-0.02, b=0.02)  # TensorFlow cuts at two deviations
+            else:
+                nn.init.normal_(layer.weight, std=0.01)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+        self.backbone.initialise()
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        check_side(pictures)
+        pooled = [F.max_pool2d(tap, 2) for tap in self.backbone(pictures)]
+        pairs = []
+        for conv, feature in zip(self.local, pooled, strict=True):
+            local = F.relu(conv(feature))
+            pairs.append(torch.cat([local, contrast(local)], dim=1))
+        x = pairs.pop()
+        for enlarge in self.enlarge:
+            shallower = pairs.pop()
+            x = torch.cat([shallower, enlarge(x, shallower.shape)], dim=1)
+        local_score = self.local_score(self.join(x))
+        global_score = self.global_score(self.whole(resample(pooled[-1], (GLOBAL_SIDE, GLOBAL_SIDE))))
+        return (foreground_logit(local_score + global_score),)

@@ -1,0 +1,131 @@
+"""UCF, uncertain convolutional features (P. Zhang et al., ICCV 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from arn.networks.backbones import VGG16
+from arn.networks.common import check_side, fit, foreground_logit, initialise, resample
+
+
+class ReformulatedDropout(nn.Module):
+    """``relu(m * x)`` with a Bernoulli mask m over every element, drawn anew for each picture: R-dropout.
+
+    The mask meets the convolution's output before its activation; with ReLU, for which relu(0) = 0, that is dropout of
+    the activation. In training the kept elements are divided by their chance, so that the map without masks, which is
+    what evaluation takes, is the mean.
+
+    Args:
+        rate: chance of an element to be dropped.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"network.dropout.rate must be at least 0 and below 1, not {rate}")
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(F.dropout(x, self.rate, self.training))
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+class HybridUpsample(nn.Module):
+    """Twice the size as the sum of a transposed convolution and of a 1 x 1 convolution enlarged bilinearly.
+
+    The kernel is a multiple of the stride, so that every output pixel sees the same number of inputs (no checkerboard).
+
+    Args:
+        kernel: 2 or 4.
+    """
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        if kernel not in (2, 4):
+            raise ValueError(f"network.upsample_kernel must be 2 or 4, multiples of the stride, not {kernel}")
+        self.learned = nn.ConvTranspose2d(channels, channels, kernel, stride=2, padding=(kernel - 2) // 2)
+        self.smooth = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
+        return fit(self.learned(x), size) + resample(self.smooth(x), size)
+
+
+class Decode(nn.Module):
+    """A block of VGG16 mirrored: hybrid upsampling, then 3 x 3 convolutions with BatchNorm and ReLU.
+
+    Args:
+        widths: channels of the input and after each convolution.
+    """
+
+    def __init__(self, widths: Sequence[int], kernel: int) -> None:
+        super().__init__()
+        self.upsample = HybridUpsample(widths[0], kernel)
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        self.convs = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
+        return self.convs(self.upsample(x, size))
+
+
+class UCF(nn.Module):
+    """Uncertain convolutional features: an encoder with random masks on its features, and a mirrored decoder.
+
+    VGG16 with BatchNorm to pool5 (14 x 14 x 512 at 448 px), the last activation of chosen blocks under R-dropout
+    (:class:`ReformulatedDropout`); five steps of hybrid upsampling (:class:`HybridUpsample`), each followed by the
+    mirrored block's convolutions, back to 448 x 448 x 64; a 3 x 3 convolution to two scores.
+
+    Fidelity. The weakest of the compared networks: no source of the authors was found, and everything is from memory
+    of the paper (encoder-decoder on VGG16 with BatchNorm and ReLU, 448 px, R-dropout of rate .5, the hybrid of a
+    transposed convolution whose kernel is a multiple of its stride with bilinear enlargement after a 1 x 1
+    convolution, two-class softmax). Open, and chosen here: which blocks are masked, the transposed kernel, the
+    decoder's widths (VGG16's, mirrored), Xavier initialisation (Amulet's, by the same authors). Maps are the network
+    without masks; an average over random masks is not offered. Two scores leave as their difference, which is the same
+    map, loss and gradient. Tables should say "UCF (reconstructed)".
+
+    Args:
+        input_size: side of the square that pictures are resized to when a map is made, px.
+        dropout: ``rate``, and ``levels``: blocks of the encoder, 1 to 5, whose last activation is masked.
+        upsample_kernel: side of the transposed convolutions, 2 or 4.
+
+    Shapes:
+        pictures: B x 3 x H x W, RGB in 0..1, at least 32 px a side. Returns one logit map, B x 1 x H x W.
+
+    Raises:
+        ValueError: an option out of its range, or pictures below 32 px.
+    """
+
+    def __init__(
+        self, input_size: int = 448, dropout: Mapping[str, Any] | None = None, upsample_kernel: int = 4
+    ) -> None:
+        super().__init__()
+        dropout = {"rate": 0.5, "levels": (3, 4, 5), **(dropout or {})}
+        self.input_size = input_size
+        self.backbone = VGG16(levels=(1, 2, 3, 4, 5), batch_norm=True)
+        unknown = sorted(set(dropout["levels"]) - set(self.backbone.levels))
+        if unknown:
+            raise ValueError(f"network.dropout.levels names {unknown}; VGG16 has levels {list(self.backbone.levels)}")
+        for level in dropout["levels"]:  # in place of that block's last ReLU
+            self.backbone.features[self.backbone.taps[level - 1] - 1] = ReformulatedDropout(dropout["rate"])
+        widths = [(512, 512, 512, 512), (512, 512, 512, 256), (256, 256, 256, 128), (128, 128, 64), (64, 64)]
+        self.decoder = nn.ModuleList(Decode(one, upsample_kernel) for one in widths)
+        self.predict = nn.Conv2d(64, 2, 3, padding=1)
+        initialise([*self.decoder.modules(), self.predict], "xavier")
+        self.backbone.initialise()
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        check_side(pictures)
+        taps: Sequence[Tensor] = self.backbone(pictures)
+        x = F.max_pool2d(taps[-1], 2)
+        for decode, tap in zip(self.decoder, taps[::-1], strict=True):
+            x = decode(x, tap.shape)
+        return (foreground_logit(self.predict(x)),)
