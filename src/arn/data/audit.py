@@ -1,0 +1,322 @@
+"""Pictures that two data sets share, or that one holds twice: the same bytes, the same pixels, or nearly the same.
+
+Nearly: mirrored, stored again at low quality, resized, turned gray, cropped by some percent a side, in any mixture. Two
+stages find them, on luma thumbnails of `SIDE` x `SIDE` pixels (the aspect ratio is given up, as resizing may).
+
+1. A perceptual hash, kept real-valued: the lowest `WAVES` x `WAVES` coefficients of the cosine transform without the
+   mean, each times its frequency (natural pictures have amplitudes of 1/f: Field, JOSA A 1987), to unit length. The
+   cosine between two such vectors, the largest over mirroring and over cropping either picture in the middle, makes a
+   pair a candidate. At equal numbers of candidates it misses a third of the crops that the usual 64 signs miss.
+2. A candidate is aligned by an affine warp that maximises the enhanced correlation coefficient (Evangelidis and
+   Psarakis, TPAMI 2008), from coarse to fine. Its similarity is the correlation of what both then show in their common
+   part, with the slow changes of light taken off: those make any two beaches look alike.
+
+What the thresholds find and miss is measured in docs/datasets.md. Turned by 90 degrees, framed, or cropped by more than
+about a tenth a side is not looked for.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from arn.data.pairs import PICTURE_SUFFIXES, Pair, find_dataset, find_pairs, read_picture, write_atomically
+
+SIDE = 64  # of the thumbnails, in pixels
+WAVES = 8  # of the cosine transform, a side
+MARGIN = 4  # pixels that the cropped thumbnail lacks on each side: 6 %
+CANDIDATE = 0.64  # least cosine of two hashes that are looked at closely
+NEAR = 0.75  # least similarity of a pair that is reported
+NEIGHBOURHOOD = 2.5  # pixels: the Gaussian within which contrast is normalised
+NOISE = 4.0  # gray levels of contrast that count as none
+MOVED = 0.2  # of a side: a warp that takes a corner further is no crop
+HOPELESS = 0.2  # similarity at half the resolution below which a candidate is given up
+
+Kind = Literal["bytes", "pixels", "near"]
+KINDS: dict[Kind, str] = {"bytes": "identical bytes", "pixels": "identical pixels", "near": "nearly identical"}
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two pictures that are the same one, `flipped` if mirrored; `similarity` is 0..1, 1 for identical pixels."""
+
+    a: Pair
+    b: Pair
+    kind: Kind
+    similarity: float
+    flipped: bool
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def find_pictures(name_or_path: str | Path) -> list[Pair]:
+    """The pictures of a data set as `arn.data.pairs.find_dataset`, or those directly in a folder, without masks.
+
+    Raises ArnError when there is neither.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir() and any(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir()):
+        return find_pairs(folder, None)
+    return find_dataset(name_or_path)
+
+
+def audit(
+    a: Sequence[Pair],
+    b: Sequence[Pair] | None = None,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Match]:
+    """The pairs of pictures, one of `a` and one of `b`, that are the same; without `b`, the pairs within `a`.
+
+    Sorted by kind (bytes, pixels, near), falling similarity, and stems: the same for every number of threads.
+    `progress(stage, done, total)` is called from this thread; the stages are "reading", "searching" and "aligning".
+    `threads` is the number of processors, at most 8, unless given. Memory: 6 KB a picture.
+
+    Raises ArnError naming the file when a picture cannot be read.
+    """
+    told = progress or (lambda _stage, _done, _total: None)
+    within = b is None
+    everything = [*a] if b is None else [*a, *b]
+    with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
+        prints: list[_Print] = []
+        for done, one in enumerate(pool.map(_print, everything), start=1):
+            prints.append(one)
+            told("reading", done, len(everything))
+        first = prints[: len(a)]
+        second = first if within else prints[len(a) :]
+        found = _identical(first, second, within)
+
+        ours, theirs = (np.stack([one.thumbnail for one in some]) for some in (first, second))
+        candidates = [one for one in _candidates(ours, theirs, within, told) if one[:2] not in found]
+
+        def look(candidate: tuple[int, int, bool]) -> float:
+            i, j, flipped = candidate
+            return similarity(ours[i], theirs[j][:, ::-1] if flipped else theirs[j])
+
+        for done, ((i, j, flipped), alike) in enumerate(
+            zip(candidates, pool.map(look, candidates), strict=True), start=1
+        ):
+            # A picture and its mirror image can both be candidates: the better one stands.
+            if alike >= NEAR and ((i, j) not in found or alike > found[i, j][1]):
+                found[i, j] = ("near", alike, flipped)
+            told("aligning", done, len(candidates))
+    others = a if b is None else b
+    matches = [Match(a[i], others[j], *what) for (i, j), what in found.items()]
+    order = list(KINDS)
+    return sorted(matches, key=lambda one: (order.index(one.kind), -one.similarity, one.a.stem, one.b.stem))
+
+
+# ------------------------------------------------------------------------------------------------------ fingerprints
+
+
+@dataclass(frozen=True)
+class _Print:
+    file: bytes  # digest of its bytes
+    pixels: bytes  # digest of the size and the decoded picture
+    thumbnail: NDArray[np.uint8]
+
+
+def _print(pair: Pair) -> _Print:
+    picture = read_picture(pair.picture)
+    return _Print(
+        file=hashlib.sha256(pair.picture.read_bytes()).digest(),
+        pixels=hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest(),
+        thumbnail=thumbnail(picture),
+    )
+
+
+def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The luma of a picture (uint8 RGB, H x W x 3), squashed to `SIDE` x `SIDE`, uint8."""
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _identical(first: list[_Print], second: list[_Print], within: bool) -> dict[tuple[int, int], tuple[Any, ...]]:
+    """(index, index) -> (kind, 1, False) of the pairs equal by bytes or by pixels."""
+    found: dict[tuple[int, int], tuple[Any, ...]] = {}
+    for kind, digest in (
+        ("pixels", "pixels"),
+        ("bytes", "file"),
+    ):  # equal bytes are equal pixels: the stronger word last
+        places: defaultdict[bytes, list[int]] = defaultdict(list)
+        for j, one in enumerate(second):
+            places[getattr(one, digest)].append(j)
+        for i, one in enumerate(first):
+            for j in places.get(getattr(one, digest), ()):
+                if not within or i < j:
+                    found[i, j] = (kind, 1.0, False)
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- candidates
+
+
+def hashes(thumbnails: NDArray[np.uint8], margin: int = 0) -> NDArray[np.float32]:
+    """Unit vectors, N x (WAVES^2 - 1), of thumbnails N x SIDE x SIDE without `margin` pixels on each side.
+
+    A flat thumbnail has no direction: zeros, which are like nothing.
+    """
+    side = SIDE - 2 * margin
+    frequency = np.arange(WAVES)
+    basis = np.cos(np.pi * frequency[:, None] * (np.arange(side) + 0.5) / side).astype(np.float32)
+    basis[0] /= np.sqrt(np.float32(2))
+    inside = thumbnails[:, margin : SIDE - margin, margin : SIDE - margin].astype(np.float32)
+    inside -= inside.mean(axis=(1, 2), keepdims=True)
+    weight = np.hypot(frequency[:, None], frequency).astype(np.float32)
+    waves = ((basis @ inside @ basis.T) * weight).reshape(len(thumbnails), -1)[:, 1:]
+    return waves / np.maximum(np.linalg.norm(waves, axis=1, keepdims=True), np.float32(1e-3))  # type: ignore[no-any-return]
+
+
+def _candidates(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], within: bool, told: Progress
+) -> list[tuple[int, int, bool]]:
+    """(index, index, mirrored) of the pairs whose hashes are alike, in that order.
+
+    Both pictures whole, or either of them cropped in the middle: so the other may lack up to a tenth a side.
+    """
+    mirrored = second[:, :, ::-1]
+    whole = [hashes(second), hashes(mirrored)]
+    cropped = [hashes(second, MARGIN), hashes(mirrored, MARGIN)]
+    found: list[tuple[int, int, bool]] = []
+    step = 256  # rows at a time: 10 MB of cosines for a set of 10,000
+    for start in range(0, len(first), step):
+        rows, inner = hashes(first[start : start + step]), hashes(first[start : start + step], MARGIN)
+        for flipped in (False, True):
+            alike = rows @ whole[flipped].T
+            np.maximum(alike, inner @ whole[flipped].T, out=alike)
+            np.maximum(alike, rows @ cropped[flipped].T, out=alike)
+            for i, j in np.argwhere(alike > CANDIDATE).tolist():
+                if not within or start + i < j:
+                    found.append((start + i, j, flipped))
+        told("searching", min(start + step, len(first)), len(first))
+    return sorted(found)
+
+
+# --------------------------------------------------------------------------------------------------------- alignment
+
+
+def similarity(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """How alike two thumbnails (uint8, SIDE x SIDE) are once aligned, 0..1; 0 where no small warp aligns them."""
+    warp = np.eye(2, 3, dtype=np.float32)
+    alike = 0.0
+    # Half the side first: a crop of a tenth is three pixels there, which the gradient still sees.
+    for side, blur, enough in ((SIDE // 2, 5, HOPELESS), (SIDE, 3, NEAR)):
+        small_a, small_b = (cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in (a, b))
+        try:
+            aligned = cv2.findTransformECC(small_a, small_b, warp, cv2.MOTION_AFFINE, _STOP, None, blur)  # type: ignore[call-overload]
+        except cv2.error:  # OpenCV's way to say that the two do not correlate
+            return 0.0
+        warp = np.asarray(aligned[1], np.float32)
+        corners = np.array([[x, y] for x in (-0.5, side - 0.5) for y in (-0.5, side - 0.5)])
+        moved = np.abs(corners @ warp[:, :2].T + warp[:, 2] - corners).max() / side
+        if not moved <= MOVED:  # NaN as well
+            return 0.0
+        alike = _correlation(small_a.astype(np.float32), small_b.astype(np.float32), warp)
+        if alike < enough:
+            return max(alike, 0.0)
+        # The same warp of twice the side: pixel centres lie at a half.
+        warp[:, 2] = 2 * warp[:, 2] + (warp[:, :2].sum(axis=1) - 1) / 2
+    return min(alike, 1.0)
+
+
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
+
+
+def _correlation(a: NDArray[np.float32], b: NDArray[np.float32], warp: NDArray[np.float32]) -> float:
+    """Correlation, -1..1, of the local contrast of `a` and of the warped `b`, over the pixels that both have."""
+    side = len(a)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    both = (cv2.warpAffine(np.ones_like(a), warp, (side, side), flags=flags) > 0.999).astype(np.float32)
+    share = np.maximum(_blurred(both), np.float32(1e-6))
+    contrasts = []
+    for one in (a, cv2.warpAffine(b, warp, (side, side), flags=flags)):
+        detail = one - _blurred(one * both) / share
+        contrast = detail / np.sqrt(_blurred(detail * detail * both) / share + NOISE * NOISE)
+        inside = contrast[both > 0].astype(np.float64)
+        contrasts.append(inside - inside.mean())
+    p, q = contrasts
+    scale = np.sqrt((p @ p) * (q @ q))
+    return float(p @ q / scale) if scale > 0 else 0.0
+
+
+def _blurred(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return cv2.GaussianBlur(values, (0, 0), NEIGHBOURHOOD)  # type: ignore[return-value]
+
+
+# ------------------------------------------------------------------------------------------------------------ output
+
+
+def write_report(matches: Sequence[Match], output: Path) -> list[Path]:
+    """Writes `pairs.csv` and the contact sheets `sheet_1.png` ... into a folder, and takes away an older run's sheets.
+
+    Returns the paths written. Raises ArnError naming the path when that fails.
+    """
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["a", "b", "kind", "similarity", "flipped"])
+    for one in matches:
+        writer.writerow([one.a.stem, one.b.stem, one.kind, f"{one.similarity:.4f}", str(one.flipped).lower()])
+    written = [output / "pairs.csv"]
+    write_atomically(written[0], table.getvalue().encode())
+    for number, sheet in enumerate(contact_sheets(matches), start=1):
+        encoded = io.BytesIO()
+        sheet.save(encoded, "PNG")
+        written.append(output / f"sheet_{number}.png")
+        write_atomically(written[-1], encoded.getvalue())
+    for old in output.iterdir():
+        if re.fullmatch(r"sheet_\d+\.png", old.name) and old not in written:
+            old.unlink()
+    return written
+
+
+CELL, GAP, LINE = (176, 132), 8, 14  # pixels: a picture's box, what is between, a line of text
+COLUMNS, ROWS = 4, 8  # of pairs on a page
+
+
+def contact_sheets(matches: Sequence[Match]) -> Iterator[Image.Image]:
+    """Pages of pairs side by side as they lie on disk, with their stems, kind and similarity under them."""
+    width, height = 2 * CELL[0] + 3 * GAP, CELL[1] + 2 * LINE + 2 * GAP
+    font = ImageFont.load_default(LINE - 3)
+    page = COLUMNS * ROWS
+    for start in range(0, len(matches), page):
+        some = matches[start : start + page]
+        columns = min(COLUMNS, len(some))
+        sheet = Image.new("RGB", (columns * width, -(-len(some) // columns) * height), "white")
+        draw = ImageDraw.Draw(sheet)
+        for place, match in enumerate(some):
+            left, top = place % columns * width + GAP, place // columns * height + GAP
+            for pair, x in ((match.a, left), (match.b, left + CELL[0] + GAP)):
+                picture = Image.fromarray(read_picture(pair.picture))
+                picture.thumbnail(CELL)
+                sheet.paste(picture, (x + (CELL[0] - picture.width) // 2, top + (CELL[1] - picture.height) // 2))
+                draw.text((x, top + CELL[1]), _fitted(pair.stem, font), "black", font)
+            said = f"{KINDS[match.kind]}, {match.similarity:.3f}" + (", mirrored" if match.flipped else "")
+            draw.text((left, top + CELL[1] + LINE), said, "dimgray", font)
+            draw.line((left, top + height - GAP, left + width - 2 * GAP, top + height - GAP), "lightgray")
+        yield sheet
+
+
+def _fitted(text: str, font: Any) -> str:
+    """`text`, shortened in the middle to fit under a picture."""
+    kept = len(text)
+    shown = text
+    while font.getlength(shown) > CELL[0] and kept > 2:
+        kept -= 1
+        shown = f"{text[: -(-kept // 2)]}…{text[len(text) - kept // 2 :]}"
+    return shown
