@@ -1,8 +1,9 @@
-"""Reading checkpoints, always with ``weights_only=True``: a checkpoint is data, never code."""
+"""Reading trained networks: checkpoints, always with ``weights_only=True``, and exports. A file is data, never code."""
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,6 +25,9 @@ from arn.errors import ArnError
 
 CONFIG_KEY = "arn_config"
 """Where a checkpoint keeps the run's resolved config, as plain numbers, strings, lists and dicts."""
+
+EXPORT_FORMAT = 1
+"""Version of what `arn export` writes; to be raised when an older ARN could not read it rightly."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -76,31 +82,95 @@ def load_weights(network: nn.Module, state: dict[str, Tensor], origin: str | Pat
     network.load_state_dict(state)
 
 
-def load_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The network of a checkpoint, ready to run, and the resolved config of the run that made it."""
-    state = read_checkpoint(path)
-    config = state[CONFIG_KEY]
-    network = instantiate(config["network"], "network")
-    prefix = "network."
-    weights = {name.removeprefix(prefix): t for name, t in state["state_dict"].items() if name.startswith(prefix)}
-    load_weights(network, weights, path)
+def read_export(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config.json beside a safetensors file of `arn export`, and the file's tensors on CPU.
+
+    Raises:
+        ArnError: either file is missing, damaged or not written by ARN, or is of a newer format.
+    """
+    beside = path.with_name("config.json")
+    for file in (path, beside):
+        if not file.is_file():
+            raise ArnError(f"no {file.name} at {file}: `arn export` writes {path.name} and {beside.name} side by side")
+    try:
+        config = json.loads(beside.read_bytes())
+    except ValueError as error:
+        raise ArnError(f"{beside} is no JSON ({error}): export the checkpoint again") from error
+    if not isinstance(config, dict) or "format" not in config or not isinstance(config.get("network"), dict):
+        raise ArnError(f"{beside} was not written by `arn export`: it has no 'format' and 'network'")
+    check_format(config["format"], beside)
+    try:
+        return config, load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ArnError(f"{path} cannot be read: it is truncated, damaged or no safetensors file ({error})") from error
+
+
+def check_format(version: object, origin: str | Path) -> None:
+    """Raises ArnError unless this ARN can read what `arn export` wrote under this format version."""
+    if str(version) != str(EXPORT_FORMAT):
+        raise ArnError(f"{origin} is of export format {version}, and this ARN reads {EXPORT_FORMAT}: update ARN")
+
+
+def find_weights(path: str | os.PathLike[str]) -> Path:
+    """The file of weights that a path means: itself, an export folder's, or the best checkpoint of a run folder.
+
+    Raises:
+        ArnError: a folder that is neither.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return place
+    for file in (place / "checkpoints" / "best.ckpt", place / "model.safetensors"):
+        if file.is_file():
+            return file
+    if (place / "config.json").is_file():
+        raise ArnError(f"{place} is an export without its model.safetensors")
+    raise ArnError(f"{place} is neither a run folder (no checkpoints/best.ckpt) nor an export (no model.safetensors)")
+
+
+def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a checkpoint or an export, ready to run, in float32.
+
+    Returns:
+        The network, and the resolved config of the run that made it, or the config.json of the export.
+
+    Raises:
+        ArnError: see :func:`read_checkpoint`, :func:`read_export` and :func:`load_weights`.
+    """
+    place = find_weights(path)
+    if place.suffix == ".safetensors":
+        config, weights = read_export(place)
+    else:
+        state = read_checkpoint(place)
+        config, prefix = state[CONFIG_KEY], "network."
+        weights = {name.removeprefix(prefix): t for name, t in state["state_dict"].items() if name.startswith(prefix)}
+    network = instantiate(config["network"], f"{place}: network", allowed=("arn.networks.",))
+    if not isinstance(network, nn.Module):
+        raise ArnError(f"{place} names no network: its config has no network._target_")
+    load_weights(network, weights, place)
     return network.eval(), config
 
 
-class Predictor:
-    """A trained network as a function from picture to map.
+def input_side(network: nn.Module) -> int:
+    """Side, in px, of the squares that a network takes its pictures as."""
+    return int(getattr(network, "input_size", 224))
+
+
+class SquarePredictor:
+    """Pictures of any size in, maps of their sizes out, through a model that takes squares of one size.
 
     Attributes:
-        network: in evaluation mode.
-        config: the resolved config of the run that made it.
-        name: its run's name.
+        name: of the model, for tables.
+        input_size: side of the squares, px.
     """
 
-    def __init__(self, network: nn.Module, config: dict[str, Any], device: str | torch.device = "cpu") -> None:
-        self.device = torch.device(device)
-        self.network = network.to(self.device).to(memory_format=torch.channels_last).eval()
-        self.config = config
-        self.name = str(config.get("name", "network"))
+    name: str
+    input_size: int
+    device = torch.device("cpu")
+
+    def probabilities(self, squares: Tensor) -> Tensor:
+        """float32 RGB B x 3 x S x S in 0..1 -> B x 1 x h x w in 0..1."""
+        raise NotImplementedError
 
     @torch.inference_mode()
     def maps(self, pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
@@ -112,38 +182,77 @@ class Predictor:
         Returns:
             float32 H x W in 0..1, one a picture.
         """
-        for picture in pictures:
-            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-                raise ValueError(f"a picture is uint8 H x W x 3, not {picture.dtype} {picture.shape}")
-        side = int(getattr(self.network, "input_size", 224))
-        batch = torch.from_numpy(np.stack([resize(picture, side, side) for picture in pictures]))
-        batch = batch.to(self.device).permute(0, 3, 1, 2).float().div_(255)
-        logits = self.network(batch)[0]
-        return [native_map(one, picture.shape[:2]).cpu().numpy() for one, picture in zip(logits, pictures, strict=True)]
+        found = self.probabilities(self.squares(pictures))
+        return [
+            at_native_size(one, picture.shape[:2]).cpu().numpy() for one, picture in zip(found, pictures, strict=True)
+        ]
 
     def predict(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 RGB H x W x 3 -> float32 map H x W in 0..1."""
         return self.maps([picture])[0]
 
+    def squares(self, pictures: list[NDArray[np.uint8]]) -> Tensor:
+        """uint8 RGB H x W x 3 of any sizes -> float32 RGB B x 3 x S x S in 0..1, as the model takes them."""
+        for picture in pictures:
+            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+                raise ValueError(f"a picture is uint8 H x W x 3, not {picture.dtype} {picture.shape}")
+        side = self.input_size
+        batch = torch.from_numpy(np.stack([resize(picture, side, side) for picture in pictures]))
+        return batch.to(self.device).permute(0, 3, 1, 2).float().div_(255)
+
+
+class Predictor(SquarePredictor):
+    """A trained network as a function from picture to map.
+
+    Attributes:
+        network: in evaluation mode.
+        config: the resolved config of the run that made it, or the config.json of its export.
+        name: its run's name.
+    """
+
+    def __init__(self, network: nn.Module, config: dict[str, Any], device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
+        self.network = network.to(self.device).to(memory_format=torch.channels_last).eval()
+        self.input_size = input_side(network)
+        self.config = config
+        self.name = str(config.get("name", "network"))
+
+    @torch.inference_mode()
+    def probabilities(self, squares: Tensor) -> Tensor:
+        return torch.sigmoid(self.network(squares)[0].float())
+
 
 def native_map(logits: Tensor, size: tuple[int, ...]) -> Tensor:
     """1 x h x w logits -> H x W probabilities in 0..1: bilinear on the probabilities, float32."""
-    probabilities = torch.sigmoid(logits.float()).unsqueeze(0)
+    return at_native_size(torch.sigmoid(logits.float()), size)
+
+
+def at_native_size(probabilities: Tensor, size: tuple[int, ...]) -> Tensor:
+    """1 x h x w in 0..1 -> H x W in 0..1, bilinear."""
     height, width = size
-    full = F.interpolate(probabilities, size=(height, width), mode="bilinear", align_corners=False, antialias=False)
+    full = F.interpolate(
+        probabilities.unsqueeze(0), size=(height, width), mode="bilinear", align_corners=False, antialias=False
+    )
     return full[0, 0].clamp_(0, 1)
 
 
-def load(path: str | os.PathLike[str], device: str = "cpu") -> Predictor:
-    """A trained network from a checkpoint, or from a run folder (its best checkpoint).
+def load(path: str | os.PathLike[str], device: str = "cpu") -> SquarePredictor:
+    """A trained network from a checkpoint, a run folder (its best checkpoint) or what `arn export` wrote.
 
     >>> arn.load("outputs/train/latest").predict(picture)
+    >>> arn.load("exported/model.onnx").predict(picture)
+
+    Args:
+        path: ``*.ckpt``, ``*.safetensors`` with its config.json beside it, ``*.onnx``, or the folder of a run or an
+            export.
+        device: of torch; an ONNX file runs on the CPU.
 
     Raises:
-        ArnError: no such file, or not a checkpoint of ARN.
+        ArnError: no such file, or not what ARN writes.
     """
-    place = Path(path)
-    if place.is_dir():
-        place = place / "checkpoints" / "best.ckpt"
-    network, config = load_network(place)
+    if Path(path).suffix == ".onnx":
+        from arn.training.onnx import OnnxModel
+
+        return OnnxModel(path)
+    network, config = load_network(path)
     return Predictor(network, config, device)

@@ -1,0 +1,233 @@
+"""``arn export``: a trained network as safetensors, config.json and ONNX, checked on pictures before it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from rich.console import Console
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from arn import __version__
+from arn.config import run_hydra, to_plain
+from arn.data.catalogue import CATALOGUE
+from arn.data.sources import find_source
+from arn.errors import ArnError
+from arn.training.checkpoint import EXPORT_FORMAT, Predictor, SquarePredictor, find_weights, input_side, load_network
+from arn.training.onnx import OnnxModel, require, write_onnx
+
+FILES = ("config.json", "model.onnx", "model.safetensors")
+PICTURES = 8  # that an export is checked on
+TOLERANCE = 1e-4  # of a map in 0..1, between ONNX Runtime and torch: a fortieth of a gray level
+HALF_TOLERANCE = 1e-2  # the same, between weights in float16 and in float32: two and a half gray levels
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main(arguments: list[str]) -> None:
+    run_hydra("export", recipe, arguments)
+
+
+def recipe(config: DictConfig) -> None:
+    plain = to_plain(config)
+    output, half = Path(plain["output"]), plain["half"]
+    if not isinstance(half, bool):
+        raise ArnError(f"half must be true or false, not {half!r}")
+    check_output(output)
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        require(package)
+    network, config_of_run = load_network(plain["checkpoint"])
+    described = describe(network, config_of_run, find_weights(plain["checkpoint"]), half)
+    sample = sample_pictures(config_of_run)
+
+    with new_folder(output) as folder:
+        save_file(stored(network, half), folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+        # From here on with what was read back: the ONNX file and the checks are of the files, not of the memory.
+        again, _ = load_network(folder)
+        write_onnx(again, folder / "model.onnx", onnx_metadata(described))
+        exported = Predictor(again, described)
+        checks = [
+            Check("model.safetensors", "the checkpoint", HALF_TOLERANCE if half else TOLERANCE).run(
+                exported, Predictor(network, config_of_run), sample
+            ),
+            Check("model.onnx", "model.safetensors in torch", TOLERANCE).run(
+                OnnxModel(folder / "model.onnx"), exported, sample
+            ),
+        ]
+        sizes = {name: (folder / name).stat().st_size for name in FILES}
+
+    console.print(f"{len(sample.pictures)} pictures of {sample.origin}; maps, in 0..1, differ by at most")
+    for line in checks:
+        console.print(f"  {line}")
+    for name, size in sizes.items():
+        console.print(f"written: {output / name} ({size / 1e6:,.1f} MB)" if size > 1e5 else f"written: {output / name}")
+
+
+def check_output(output: Path) -> None:
+    """Raises ArnError unless ``output`` is new, an empty folder or an earlier export."""
+    if output.exists() and not output.is_dir():
+        raise ArnError(f"output={output} is a file; name a folder")
+    others = sorted(path.name for path in output.iterdir() if path.name not in FILES) if output.is_dir() else []
+    if others:
+        raise ArnError(f"output={output} holds other files ({others[0]}); name a folder of the export's own")
+
+
+def describe(network: nn.Module, config: Mapping[str, Any], weights: Path, half: bool) -> dict[str, Any]:
+    """What config.json says: all that is needed to build the network again, and where it comes from.
+
+    Args:
+        config: of the run that trained the network, or the config.json of an earlier export.
+        weights: the file that the network was read from.
+    """
+    if weights.suffix == ".safetensors":
+        trained_on, commit = config.get("trained_on", []), config.get("commit")
+    else:
+        # A folder of the user's own is known by its name: where it lay is nobody else's business.
+        trained_on = [Path(name).name for name in (config.get("data") or {}).get("train") or []]
+        commit = commit_of(weights)
+    return {
+        "format": EXPORT_FORMAT,
+        "name": config.get("name", "network"),
+        "network": config["network"],
+        "input_size": input_side(network),
+        "weights": "float16" if half else "float32",
+        "trained_on": trained_on,
+        "commit": commit,
+        "arn": __version__,
+    }
+
+
+def commit_of(checkpoint: Path) -> str | None:
+    """The commit of the code that trained a checkpoint, if its run's record lies beside it."""
+    try:
+        return json.loads((checkpoint.resolve().parents[1] / "metrics.json").read_bytes())["commit"]
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return None
+
+
+def onnx_metadata(described: Mapping[str, Any]) -> dict[str, str]:
+    told = {key: described[key] for key in ("format", "name", "input_size", "commit", "arn")}
+    told["trained_on"] = ", ".join(described["trained_on"])
+    return {f"arn.{key}": str(value) for key, value in told.items() if value is not None}
+
+
+def stored(network: nn.Module, half: bool) -> dict[str, Tensor]:
+    """The weights as they are written.
+
+    Raises:
+        ArnError: a weight that float16 cannot hold.
+    """
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    if not half:
+        return weights
+    weights = {name: t.half() if t.is_floating_point() else t for name, t in weights.items()}
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise ArnError(f"half=true: {name} has values beyond the range of float16; export without it")
+    return weights
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Pictures that an export is checked on, uint8 RGB H x W x 3, and the name of the data set they are from."""
+
+    pictures: list[NDArray[np.uint8]]
+    origin: str
+
+
+def sample_pictures(config: Mapping[str, Any]) -> Sample:
+    """Pictures spread evenly over a test set of the run, else over any data set that is here, else drawn scenes."""
+    tests = [str(name).partition("@")[0] for name in (config.get("data") or {}).get("test") or []]
+    for name in (*(name for name in tests if name != "scenes"), *CATALOGUE, "scenes"):
+        try:
+            source = find_source(name)
+        except ArnError:
+            continue
+        count = len(source.stems)
+        indices = sorted({round(i) for i in np.linspace(0, count - 1, min(PICTURES, count))})
+        return Sample([source.read(index)[0] for index in indices], "drawn scenes" if name == "scenes" else name)
+    raise AssertionError("drawn scenes are always there")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One file of the export held against what it should equal.
+
+    Attributes:
+        file, other: what is compared, for messages.
+        allowed: largest difference of any position of any map, before maps are brought to native size.
+    """
+
+    file: str
+    other: str
+    allowed: float
+
+    def run(self, one: SquarePredictor, other: SquarePredictor, sample: Sample) -> str:
+        """Compare over batches of one picture and of several.
+
+        Returns:
+            The line that tells the difference.
+
+        Raises:
+            ArnError: it is larger than allowed.
+        """
+        pictures, differences = sample.pictures, []
+        for batch in (pictures[:1], *(pictures[i : i + 3] for i in range(1, len(pictures), 3))):
+            squares = one.squares(batch)
+            differences.append((one.probabilities(squares) - other.probabilities(squares)).abs().max())
+        difference = float(torch.stack(differences).max())
+        if not difference <= self.allowed:  # NaN fails this as well
+            raise ArnError(
+                f"{self.file} gives other maps than {self.other}: by up to {difference:.1e} on pictures of "
+                f"{sample.origin}, where {self.allowed:g} is allowed; nothing was written"
+            )
+        return f"{difference:.1e} between {self.file} and {self.other} (allowed: {self.allowed:g})"
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """A folder to fill beside ``output`` that takes its place at the end; on an error nothing is left or changed.
+
+    Raises:
+        ArnError: there is no room, or no right to write.
+    """
+    place = output.resolve()
+    made = [folder for folder in place.parents if not folder.exists()]
+    token = secrets.token_hex(4)
+    passing, former = (place.with_name(f".{place.name}.{token}.{end}") for end in ("tmp", "old"))
+    try:
+        try:
+            passing.mkdir(parents=True)
+            yield passing
+            if place.exists():
+                os.replace(place, former)
+            try:
+                os.replace(passing, place)
+            except OSError:
+                if former.exists():
+                    os.replace(former, place)
+                raise
+        except BaseException:
+            shutil.rmtree(passing, ignore_errors=True)
+            for folder in made:
+                with suppress(OSError):  # not empty: somebody else's by now
+                    folder.rmdir()
+            raise
+    except OSError as error:
+        raise ArnError(
+            f"output={output} cannot be written: {error.strerror or error}; free the disk or name another folder"
+        ) from error
+    shutil.rmtree(former, ignore_errors=True)
