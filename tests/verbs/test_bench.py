@@ -1,14 +1,27 @@
 """`arn bench`: checkpoints and folders of maps, with strict coverage and the published figures as known answers."""
 
 import csv
+import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 
+from arn.benchmark.methods import Classical
 from arn.cli import main
+from arn.data import scenes
 from arn.data.pairs import read_mask, write_map
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """The default cache lies below the current folder."""
+    monkeypatch.chdir(tmp_path)
 
 
 def rows(run):
@@ -48,17 +61,18 @@ def test_checkpoint_beside_maps(tiny_dataset, maps, tmp_path, trained):
 
 def test_bench_gives_the_scores_of_the_training(tiny_dataset, tmp_path, trained, tiny_overrides):
     """What `arn train` says of a test set and what `arn bench` says of its checkpoint are the same numbers."""
-    import json
-
     run = tmp_path / "train"
     folder = ["experiment=folder", f"data.train=[{tiny_dataset}]", f"data.test=[{tiny_dataset}]", "data.val=2"]
     options = [o for o in tiny_overrides if not o.startswith(("data.val=", "data.test_limit="))]
-    assert main(["train", *folder, *options, "data.train_limit=4", f"hydra.run.dir={run}"]) == 0
+    assert (
+        main(["train", *folder, *options, "data.train_limit=4", "trainer.precision=32-true", f"hydra.run.dir={run}"])
+        == 0
+    )
     assert bench(tmp_path / "run", tiny_dataset, f"checkpoints={{ARN: {run}}}") == 0
     told = json.loads((run / "metrics.json").read_text())["test"][str(tiny_dataset)]
     (row,) = rows(tmp_path / "run")
-    assert float(row["max_f"]) == pytest.approx(told["max_f"], abs=1e-4)
-    assert float(row["mae"]) == pytest.approx(told["mae"], abs=1e-4)
+    assert float(row["max_f"]) == pytest.approx(told["max_f"], abs=1e-6)
+    assert float(row["mae"]) == pytest.approx(told["mae"], abs=1e-6)
 
 
 def test_missing_map_stops_the_run(tiny_dataset, maps, tmp_path, capsys):
@@ -93,6 +107,14 @@ def test_map_of_another_size(tiny_dataset, maps, tmp_path, capsys):
         ("coverage=most", "most"),
         ("datasets=[NoSuchSet]", "NoSuchSet"),
         ("map={}", "map"),
+        ("shard=3/2", "shard=3/2"),
+        ("measures=[mae,g]", "g"),
+        ("columns=[max_g]", "max_g"),
+        ("printed=table7", "table7"),
+        ("workers=0", "workers=0"),
+        ("trained_on={N: ECSSD}", "trained_on.N"),
+        ("maps=[a]", "maps"),
+        ("maps={M: {ECSSD: nowhere}}", "maps.M"),
     ],
 )
 def test_bad_arguments(tiny_dataset, maps, tmp_path, capsys, argument, names):
@@ -105,8 +127,6 @@ def test_bad_arguments(tiny_dataset, maps, tmp_path, capsys, argument, names):
 
 
 def test_training_free_method_on_drawn_scenes(tmp_path, monkeypatch):
-    from arn.data import scenes
-
     monkeypatch.setitem(scenes.COUNTS, "test", 6)
     assert main(["bench", "methods=[mb]", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
     (row,) = rows(tmp_path / "run")
@@ -114,8 +134,137 @@ def test_training_free_method_on_drawn_scenes(tmp_path, monkeypatch):
 
 
 def test_nothing_to_score(tiny_dataset, tmp_path, capsys):
-    assert bench(tmp_path / "run", tiny_dataset) == 2
+    assert bench(tmp_path / "run", tiny_dataset, "methods=[]") == 2
     assert "checkpoints=" in capsys.readouterr().err
+
+
+def test_without_methods_the_last_training_beside_the_training_free(tiny_dataset, tmp_path, trained):
+    shutil.copytree(trained, tmp_path / "outputs" / "train" / "today" / "run")
+    assert bench(tmp_path / "run", tiny_dataset, "timing=0") == 0
+    assert [row["method"] for row in rows(tmp_path / "run")][:3] == ["ARN-Lite", "mb", "mb_plus"]
+
+
+FILES = ["scores.csv", "per_image.csv", "table.md", "table.tex", "bench.json", "index.html"]
+
+
+def test_everything_is_written(tiny_dataset, maps, tmp_path):
+    other = tmp_path / "inverse"
+    for path in maps.iterdir():
+        write_map(other / path.name, 255 - read_mask(path))
+    given = [f"maps={{Perfect: {maps}, Inverse: {other}}}", "methods=[mb]", "protocol=[arn2018,pysod]", "resamples=200"]
+    assert bench(tmp_path / "run", tiny_dataset, *given) == 0
+    run = tmp_path / "run"
+    for name in FILES:
+        assert (run / name).stat().st_size > 0
+    names = {path.name for path in (run / "figures").iterdir()}
+    assert {f"pr_TINY_{p}.{end}" for p in ("arn2018", "pysod") for end in ("png", "svg")} < names
+    assert {"grid_TINY.png", "grid_TINY.svg"} < names
+    assert [(row["method"], row["protocol"]) for row in rows(run)] == [
+        (method, protocol) for protocol in ("arn2018", "pysod") for method in ("mb", "Perfect", "Inverse")
+    ]
+    with (run / "per_image.csv").open() as lines:
+        images = list(csv.DictReader(lines))
+    assert len(images) == 2 * 3 * 6
+    assert all(float(row["mae"]) == 0 for row in images if row["method"] == "Perfect")
+    told = json.loads((run / "bench.json").read_text())
+    assert [one["kind"] for one in told["methods"]] == ["classical", "maps", "maps"]
+    assert told["provenance"]["command"].startswith("arn bench 'datasets=")
+    mb, perfect = told["scores"][0], told["scores"][1]
+    assert mb["seconds_per_picture"] > 0
+    assert mb["device"] == "CPU, 1 thread"
+    assert perfect["seconds_per_picture"] is None
+    low, high = mb["intervals"]["mae"]
+    assert low < mb["values"]["mae"] < high
+    table = (run / "table.md").read_text()
+    assert table.count("| Perfect | **1.0000**") == 2
+    assert "ms / picture" in table
+
+
+def test_maps_of_one_set_beside_a_method_of_both(tiny_dataset, maps, tmp_path, monkeypatch):
+    monkeypatch.setitem(scenes.COUNTS, "test", 4)
+    given = [f"maps={{Perfect: {{TINY: {maps}}}}}", "methods=[mb]", "resamples=100", "timing=0"]
+    assert main(["bench", f"datasets=[{tiny_dataset},scenes]", *given, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    told = [(row["method"], row["dataset"]) for row in rows(tmp_path / "run")]
+    assert told == [("mb", "TINY"), ("Perfect", "TINY"), ("mb", "scenes")]
+    (line,) = (
+        line for line in (tmp_path / "run" / "table.md").read_text().splitlines() if line.startswith("| Perfect")
+    )
+    assert line.endswith("| - | - |")
+
+
+def test_a_second_run_equals_the_first(tiny_dataset, maps, tmp_path):
+    given = [f"maps={{Perfect: {maps}}}", "methods=[mb]", "resamples=100"]
+    for name in ("one", "two"):
+        assert bench(tmp_path / name, tiny_dataset, *given) == 0
+    for name in ("scores.csv", "per_image.csv", "figures/pr_TINY.svg", "figures/grid_TINY.png"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_without_a_cache(tiny_dataset, maps, tmp_path):
+    assert bench(tmp_path / "run", tiny_dataset, "methods=[mb]", "cache=null", "resamples=0", "timing=0") == 0
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_shards_then_the_whole(tiny_dataset, tmp_path):
+    given = ["methods=[mb]", "resamples=100", "timing=0"]
+    assert bench(tmp_path / "whole", tiny_dataset, *given, "cache=one") == 0
+    for number in (1, 2):
+        assert bench(tmp_path / "part", tiny_dataset, *given, "cache=two", f"shard={number}/2") == 0
+        assert not (tmp_path / "part").exists()
+    assert bench(tmp_path / "merged", tiny_dataset, *given, "cache=two") == 0
+    for name in ("scores.csv", "per_image.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "merged" / name).read_bytes()
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    """kill -9 once some maps are scored: the second start scores the rest, and the figures are those of one run."""
+    monkeypatch.setitem(scenes.COUNTS, "test", 200)
+    given = ["bench", "methods=[mb]", "resamples=100", "timing=0", "figures=false", "browser=0", "measures=[mae,f]"]
+    command = [sys.executable, "-m", "arn.cli", *given, "cache=killed", "hydra.run.dir=killed_run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    cache = tmp_path / "killed"
+    while process.poll() is None and sum(1 for _ in cache.glob("*/*")) < 20:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    kept = sum(1 for _ in cache.glob("*/[!.]*"))
+    assert 20 <= kept < 400  # a map and a row each
+    assert not (tmp_path / "killed_run" / "scores.csv").exists()
+    made = []
+    original = Classical.maps
+    monkeypatch.setattr(Classical, "maps", lambda self, pictures: made.append(1) or original(self, pictures))
+    assert main([*given, "workers=1", "cache=killed", f"hydra.run.dir={tmp_path / 'second'}"]) == 0
+    assert 0 < len(made) < 200
+    assert main([*given, "workers=1", "cache=fresh", f"hydra.run.dir={tmp_path / 'whole'}"]) == 0
+    for name in ("scores.csv", "per_image.csv"):
+        assert (tmp_path / "second" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_corrupt_map_stops_the_run(tiny_dataset, maps, tmp_path, capsys):
+    path = maps / "0002.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    assert bench(tmp_path / "run", tiny_dataset, f"maps={{M: {maps}}}") == 2
+    assert "0002.png" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_on_the_test_set_is_told(tiny_dataset, maps, tmp_path):
+    given = [f"maps={{M: {maps}}}", f"trained_on={{M: {tiny_dataset.name}}}", "resamples=0"]
+    assert bench(tmp_path / "run", tiny_dataset, *given) == 0
+    assert "**M was trained on TINY and is tested on TINY" in (tmp_path / "run" / "table.md").read_text()
+
+
+def test_wandb_gets_table_curves_figures_and_artifact(tiny_dataset, maps, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    given = [f"maps={{Perfect: {maps}}}", "methods=[mb]", "resamples=100", "timing=0", "logger=wandb"]
+    assert bench(tmp_path / "run", tiny_dataset, *given) == 0
+    (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
+    files = {path.name.rpartition("_")[0] or path.name for path in (folder / "files").rglob("*") if path.is_file()}
+    assert any("grid_TINY" in name for name in files)
+    assert any("scores" in name for name in files)
+    import wandb
+
+    assert wandb.run is None  # each bench ends its own
 
 
 def test_checkpoint_of_another_architecture(tiny_dataset, tmp_path, trained, capsys):

@@ -1,80 +1,182 @@
-"""What makes a map: a checkpoint, a training-free method, or a folder of maps that somebody published."""
+"""What makes a map: a checkpoint, an ONNX file, a training-free method, or a folder of maps that somebody published."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import platform
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
+from arn.benchmark.cache import code_version
 from arn.classical import METHODS
-from arn.data.datamodule import Source
-from arn.data.pairs import read_map
+from arn.data.sources import digest, file_digest
 from arn.errors import ArnError
-from arn.training.checkpoint import load
+
+Kind = Literal["checkpoint", "onnx", "classical", "maps"]
 
 
 class Method(Protocol):
-    """Anything that makes maps."""
+    """Anything that has a map for a picture.
+
+    Attributes:
+        name: what tables call it.
+        source: file, folder or function it comes from.
+        trained_on: data sets it was trained on; None where that is not known, () for training-free methods.
+        parameters: of a network.
+    """
 
     name: str
+    kind: Kind
+    source: str
+    trained_on: tuple[str, ...] | None
+    parameters: int | None
 
-    def stems(self, dataset: str) -> list[str] | None:
-        """Stems this method has maps for; None: any picture."""
 
-    def maps(self, dataset: str, source: Source, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
-        """The maps of these pictures in order, uint8 or float32 in 0..1, H x W; one batch in memory at a time."""
+class Maker(Method, Protocol):
+    """A method that makes its maps here.
+
+    Attributes:
+        device: what it runs on, as tables say it.
+        batch_size: pictures it takes at a time.
+        fingerprint: a hash of all that its maps depend on but the picture.
+    """
+
+    batch_size: int
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> bytes: ...
+
+    def maps(self, pictures: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[Any]]:
+        """uint8 RGB H x W x 3 -> float32 H x W in 0..1, each at its own size."""
 
 
 class Checkpoint:
-    """Maps made here, by a trained network."""
+    """A trained network: a checkpoint file, a run folder, or what `arn export` wrote."""
 
-    def __init__(self, name: str, path: str | Path, batch_size: int = 8, device: str = "cpu") -> None:
-        self.name, self.batch_size = name, batch_size
-        self.predictor = load(path, device)
+    kind: Kind = "checkpoint"
 
-    def stems(self, dataset: str) -> list[str] | None:
-        return None
+    def __init__(self, name: str, path: str | Path, batch_size: int = 8, device: str = "auto") -> None:
+        import torch
 
-    def maps(self, dataset: str, source: Source, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
-        for start in range(0, len(indices), self.batch_size):
-            batch = indices[start : start + self.batch_size]
-            yield from self.predictor.maps([source.read(index)[0] for index in batch])
+        from arn.training.checkpoint import Predictor, load_network
+
+        if Path(path).suffix == ".onnx":
+            raise ArnError(f"checkpoints.{name}={path} is an ONNX file: name it in onnx={{NAME: FILE}}")
+        self.name, self.source, self.batch_size = name, str(path), batch_size
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.predictor = Predictor(*load_network(path), device)
+        self.parameters: int | None = sum(one.numel() for one in self.predictor.network.parameters())
+        config = self.predictor.config
+        trained_on = config.get("trained_on") or (config.get("data") or {}).get("train") or ()
+        self.trained_on: tuple[str, ...] | None = tuple(map(str, trained_on)) or None
+        self._torch = torch
+
+    @property
+    def device(self) -> str:
+        torch = self._torch
+        if self.predictor.device.type == "cuda":
+            return str(torch.cuda.get_device_name(self.predictor.device))
+        return f"CPU, {torch.get_num_threads()} threads"
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        parts: list[str | bytes] = ["checkpoint", self._torch.__version__, self.predictor.device.type]
+        parts.append(code_version("arn.networks", "arn.training.checkpoint", "arn.data.transforms"))
+        parts.append(repr(sorted((self.predictor.config.get("network") or {}).items())))
+        for key, tensor in self.predictor.network.state_dict().items():
+            parts += [key, str(tensor.dtype), tensor.detach().cpu().contiguous().numpy().tobytes()]
+        return digest(*parts)
+
+    def maps(self, pictures: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[Any]]:
+        return self.predictor.maps(list(pictures))
+
+
+class Onnx:
+    """An ONNX file in ONNX Runtime; see :class:`arn.training.onnx.OnnxModel` for which files will do."""
+
+    kind: Kind = "onnx"
+    parameters: int | None = None
+
+    def __init__(self, name: str, path: str | Path, batch_size: int = 8) -> None:
+        import torch
+
+        from arn.training.onnx import OnnxModel
+
+        self.name, self.source, self.batch_size = name, str(path), batch_size
+        self.model = OnnxModel(path)
+        trained_on = self.model.metadata.get("arn.trained_on")
+        self.trained_on: tuple[str, ...] | None = tuple(trained_on.split(", ")) if trained_on else None
+        self._threads = torch.get_num_threads()
+
+    @property
+    def device(self) -> str:
+        return f"CPU, {self._threads} threads, ONNX Runtime"
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        code = code_version("arn.training.onnx", "arn.training.checkpoint", "arn.data.transforms")
+        return digest("onnx", version("onnxruntime"), code, file_digest(Path(self.source)))
+
+    def maps(self, pictures: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[Any]]:
+        return self.model.maps(list(pictures))
 
 
 class Classical:
     """A training-free method of :mod:`arn.classical`, by its name there."""
 
+    kind: Kind = "classical"
+    batch_size = 1
+    parameters: int | None = None
+    trained_on: tuple[str, ...] | None = ()
+
     def __init__(self, name: str) -> None:
         if name not in METHODS:
             raise ArnError(f"there is no training-free method {name!r}; there are {', '.join(METHODS)}")
-        self.name = name
+        self.name, self.source = name, f"arn.classical.METHODS[{name!r}]"
 
-    def stems(self, dataset: str) -> list[str] | None:
-        return None
+    @property
+    def device(self) -> str:
+        return "CPU, 1 thread"
 
-    def maps(self, dataset: str, source: Source, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
-        for index in indices:
-            yield METHODS[self.name](source.read(index)[0])
+    @property
+    def fingerprint(self) -> bytes:
+        return digest("classical", self.name, code_version("arn.classical"), platform.machine())
+
+    def maps(self, pictures: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[Any]]:
+        return [METHODS[self.name](picture) for picture in pictures]
 
 
 class MapFolder:
-    """Maps made elsewhere: ``<folder>/<stem>.png`` at the picture's size; ``{dataset}`` in the path is filled in."""
+    """Maps made elsewhere: ``<folder>/<stem>.png`` at the picture's size.
 
-    def __init__(self, name: str, folder: str | Path) -> None:
-        self.name, self.folder = name, str(folder)
+    `folder`: with ``{dataset}`` in it, the data set's name is filled in. Or {data set: folder}, for maps that exist for
+    these sets alone.
+    """
 
-    def _place(self, dataset: str) -> Path:
-        place = Path(self.folder.replace("{dataset}", dataset))
+    kind: Kind = "maps"
+    parameters: int | None = None
+    trained_on: tuple[str, ...] | None = None
+
+    def __init__(self, name: str, folder: str | Path | Mapping[str, str]) -> None:
+        self.name, self.folder = name, folder
+        self.source = ", ".join(folder.values()) if isinstance(folder, Mapping) else str(folder)
+
+    def has(self, dataset: str) -> bool:
+        return not isinstance(self.folder, Mapping) or dataset in self.folder
+
+    def files(self, dataset: str) -> dict[str, Path]:
+        """Every map by its stem. Raises ArnError where there is no such folder."""
+        given = self.folder[dataset] if isinstance(self.folder, Mapping) else str(self.folder)
+        place = Path(given.replace("{dataset}", dataset))
         if not place.is_dir():
             raise ArnError(f"maps.{self.name}: there is no folder {place}")
-        return place
-
-    def stems(self, dataset: str) -> list[str] | None:
-        return sorted(path.stem for path in self._place(dataset).glob("*.png"))
-
-    def maps(self, dataset: str, source: Source, indices: Sequence[int]) -> Iterator[NDArray[Any]]:
-        place = self._place(dataset)
-        for index in indices:
-            yield read_map(place / f"{source.stems[index]}.png")
+        return {path.stem: path for path in sorted(place.glob("*.png"))}

@@ -1,0 +1,120 @@
+"""What the page's browser of pictures shows: thumbnails, and each picture's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arn.benchmark.cache import Cache, code_version
+from arn.benchmark.results import PER_PICTURE
+from arn.benchmark.work import Workers, stored_map
+from arn.data.pairs import read_map
+from arn.data.sources import Source, digest, file_digest
+from arn.metrics.functional import Rows, fields
+from arn.report.page import thumbnail
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Some pictures of a data set and their maps.
+
+    Attributes:
+        source: these pictures alone.
+        maps: for each, by method: the file that holds the map, or its key in the cache.
+        keys: for each, what the thumbnails of picture, mask and maps are known by.
+    """
+
+    source: Source
+    maps: Sequence[Mapping[str, Path | bytes]]
+    keys: Sequence[Sequence[bytes]]
+    cache: Cache
+
+
+def thumbnails(shown: Shown) -> dict[str, dict[str, Any]]:
+    """Stem -> picture, mask and maps as data URIs."""
+    found = {}
+    for index, stem in enumerate(shown.source.stems):
+        keys = shown.keys[index]
+        uris = [data.decode() for key in keys if (data := shown.cache.get(key))]
+        if len(uris) < len(keys):
+            uris = [thumbnail(image) for image in _images(shown, index)]
+            for key, uri in zip(keys, uris, strict=True):
+                shown.cache.put(key, uri.encode())
+        picture_uri, mask_uri, *maps = uris
+        found[stem] = {
+            "picture": picture_uri,
+            "mask": mask_uri,
+            "maps": dict(zip(shown.maps[index], maps, strict=True)),
+        }
+    return found
+
+
+def _images(shown: Shown, index: int) -> list[NDArray[np.uint8]]:
+    picture, mask = shown.source.read(index)
+    images = [picture, mask]
+    for place in shown.maps[index].values():
+        levels = read_map(place) if isinstance(place, Path) else stored_map(shown.cache, place)
+        images.append(np.zeros_like(mask) if levels is None else levels)
+    return images
+
+
+def media(
+    source: Source,
+    indices: Sequence[int],
+    maps: Callable[[int], Mapping[str, Path | bytes]],
+    cache: Cache,
+    workers: Workers,
+) -> dict[str, dict[str, Any]]:
+    """Thumbnails of these pictures, in their order; what is not in the cache is drawn by the workers.
+
+    `maps`: of a picture, by method: the file that holds the map, or its key in the cache.
+    """
+    version = code_version("arn.report.page", "arn.report.browser")
+
+    def jobs() -> Iterator[tuple[int, Shown]]:
+        for start in range(0, len(indices), 16):
+            part = indices[start : start + 16]
+            of = [maps(index) for index in part]
+            contents = [_contents(source, index, of[number]) for number, index in enumerate(part)]
+            keys = [[digest("thumbnail", version, one) for one in each] for each in contents]
+            yield len(part), Shown(source.only(part), of, keys, cache)
+
+    first = next(jobs(), None)
+    drawn = first is None or all(cache.get(key) for key in first[1].keys[0])
+    found: dict[str, Any] = {}
+    # Reading them from the cache is quicker than starting processes.
+    for _, some in workers.map(thumbnails, jobs(), 0 if drawn else len(indices)):
+        found |= some
+    return {source.stems[index]: found[source.stems[index]] for index in indices}
+
+
+def _contents(source: Source, index: int, maps: Mapping[str, Path | bytes]) -> list[bytes]:
+    of_maps = [file_digest(place) if isinstance(place, Path) else place for place in maps.values()]
+    return [*source.digests(index), *of_maps]
+
+
+def spread(errors: NDArray[np.float64], most: int) -> list[int]:
+    """At most `most` pictures, evenly from the easiest to the hardest by the mean over methods, extremes included.
+
+    `errors`: methods x pictures, the MAE.
+    """
+    order = np.argsort(errors.mean(axis=0), kind="stable")
+    places = np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int))
+    return sorted(int(one) for one in order[places])
+
+
+def view_rows(tables: Mapping[str, Rows]) -> dict[str, Any]:
+    """The per-picture scores of a view's methods, rounded to what can be seen."""
+    first = next(iter(tables.values()))
+    names = [name for name in PER_PICTURE if name in fields(first.measures)]
+    return {
+        "stems": list(first.stems),
+        "scores": {
+            method: {name: np.round(rows[name], 4).tolist() for name in names} for method, rows in tables.items()
+        },
+    }

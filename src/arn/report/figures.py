@@ -1,0 +1,212 @@
+"""Figures of a bench, as a paper prints them: PR curves (its Fig. 5), bars (Fig. 6), F against threshold, maps side by
+side (Fig. 4). PNG and SVG, at print size; colours of Okabe and Ito, told apart by their dashes and hatches, too."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arn.benchmark.cache import Cache, code_version
+from arn.benchmark.results import ranked
+from arn.data.sources import digest
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (7, 2)), (0, (3, 1, 1, 1, 1, 1)))
+HATCHES = ("", "////", "....")
+
+_COLUMN, _PAGE = 3.4, 7.0  # inches: the width of a column, and of the page, in the field's two-column papers
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.3,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "arn",  # the same figure is the same file
+}
+_DPI = 250
+
+Drawn = dict[str, bytes]
+"""File name -> content."""
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
+
+
+def draw_all(bench: Mapping[str, Any], cache: Cache) -> Drawn:
+    """Every curve and bar of every view, PNG and SVG."""
+    files: Drawn = {}
+    several = len(bench["protocols"]) > 1
+    for view in bench["views"]:
+        entries = [one for one in bench["scores"] if one["view"] == view["id"] and one["curves"]]
+        if not entries or "precision" not in entries[0]["curves"]:
+            continue
+        name = slug(view["label"] + (f"_{view['protocol']}" if several else ""))
+        title = f"{view['label']}, protocol {view['protocol']}"
+        for kind, draw in (("pr", _pr), ("f_threshold", _f_threshold), ("bars", _bars)):
+            needed = [_needed(kind, one) for one in entries]
+            key = digest("figure", kind, code_version("arn.report.figures"), title, repr(needed))
+            for suffix, data in _kept(cache, key, lambda draw=draw, title=title, given=entries: draw(title, given)):
+                files[f"{kind}_{name}.{suffix}"] = data
+    return files
+
+
+def _needed(kind: str, entry: Mapping[str, Any]) -> Any:
+    if kind == "bars":
+        values = entry["values"]
+        return entry["method"], values["adaptive_precision"], values["adaptive_recall"], values["adaptive_f"]
+    curves = entry["curves"]
+    return entry["method"], entry["values"]["max_f"], *(curves[name] for name in ("precision", "recall", "f_curve"))
+
+
+def _kept(cache: Cache, key: bytes, draw: Any) -> list[tuple[str, bytes]]:
+    kinds = ("png", "svg")
+    stored = [(kind, cache.get(digest(key, kind))) for kind in kinds]
+    if all(data is not None for _, data in stored):
+        return [(kind, data) for kind, data in stored if data is not None]
+    drawn = _written(draw)
+    for kind, data in drawn:
+        cache.put(digest(key, kind), data)
+    return drawn
+
+
+def _written(draw: Any) -> list[tuple[str, bytes]]:
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        figure = draw()
+        found = []
+        for kind in ("png", "svg"):
+            out = io.BytesIO()
+            metadata = {"Date": None} if kind == "svg" else {"Software": None}
+            figure.savefig(out, format=kind, dpi=_DPI, metadata=metadata)
+            found.append((kind, out.getvalue()))
+    return found
+
+
+def _axes(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _line(number: int) -> dict[str, Any]:
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+
+
+def _pr(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+    figure, axes = _axes(_COLUMN, 2.9)
+    lowest = 1.0
+    for number, one in enumerate(entries):
+        precision, recall = np.array(one["curves"]["precision"]), np.array(one["curves"]["recall"])
+        axes.plot(recall, precision, label=f"{one['method']} ({one['values']['max_f']:.3f})", **_line(number))
+        lowest = min(lowest, float(precision[recall > 0.02].min(initial=1.0)))
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(max(0.0, lowest - 0.05), 1.0), title=title)
+    axes.legend(loc="lower left", title="method (max F)", title_fontsize=7)
+    return figure
+
+
+def _f_threshold(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+    figure, axes = _axes(_COLUMN, 2.9)
+    for number, one in enumerate(entries):
+        f = np.array(one["curves"]["f_curve"])
+        axes.plot(one["curves"]["thresholds"], f, label=one["method"], **_line(number))
+        best = int(f.argmax())
+        axes.plot(one["curves"]["thresholds"][best], f[best], "o", markersize=3, color=_line(number)["color"])
+    axes.set(xlabel="threshold", ylabel=r"F ($\beta^2 = 0.3$)", xlim=(0, 255), ylim=(0, 1), title=title)
+    axes.legend(loc="lower center")
+    return figure
+
+
+def _bars(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+    ordered = ranked(entries, "adaptive_f")
+    figure, axes = _axes(max(_COLUMN, min(_PAGE, 0.55 * len(ordered) + 1.2)), 2.6)
+    places = np.arange(len(ordered))
+    names = (("adaptive_precision", "precision"), ("adaptive_recall", "recall"), ("adaptive_f", "F"))
+    for number, (key, label) in enumerate(names):
+        heights = [one["values"][key] for one in ordered]
+        style = {"color": COLOURS[number], "hatch": HATCHES[number], "edgecolor": "white", "linewidth": 0.4}
+        axes.bar(places + 0.27 * (number - 1), heights, 0.25, label=label, **style)
+    axes.set_xticks(places, [one["method"] for one in ordered], rotation=30 if len(ordered) > 4 else 0)
+    axes.set(ylim=(0, 1.0), title=f"{title}, adaptive threshold")
+    axes.grid(axis="x", visible=False)
+    axes.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.12 if len(ordered) <= 4 else -0.3))
+    return figure
+
+
+# --------------------------------------------------------------------------------------------------- maps side by side
+
+
+def choose_rows(errors: NDArray[np.float64], each: int = 2) -> list[tuple[int, str]]:
+    """Which pictures the grid shows, and why: by rule, so that nobody can choose what flatters.
+
+    `errors`: methods x pictures, the MAE. `each` pictures of every kind: ``easy`` and ``hard`` have the lowest and the
+    highest mean over the methods; at ``disagree`` the methods' standard deviation is largest. Ties go to the first.
+    """
+    mean, spread = errors.mean(axis=0), errors.std(axis=0)
+    chosen: dict[int, str] = {}
+    for order, why in ((np.argsort(mean, kind="stable"), "easy"), (np.argsort(-mean, kind="stable"), "hard")):
+        fresh = [int(one) for one in order if int(one) not in chosen][:each]
+        chosen |= dict.fromkeys(fresh, why)
+    if len(errors) > 1:
+        order = np.argsort(-spread, kind="stable")
+        fresh = [int(one) for one in order if int(one) not in chosen][:each]
+        chosen |= dict.fromkeys(fresh, "disagree")
+    return list(chosen.items())
+
+
+def grid(
+    title: str,
+    names: Sequence[str],
+    rows: Sequence[tuple[str, str, Sequence[NDArray[np.uint8]], Sequence[float]]],
+    cache: Cache,
+) -> list[tuple[str, bytes]]:
+    """Pictures, masks and maps; a row is (stem, why it is shown, [picture, mask, each method's map], [MAE of each])."""
+    parts: list[str | bytes] = ["grid", code_version("arn.report.figures"), title, repr(list(names))]
+    for stem, why, images, errors in rows:
+        parts += [stem, why, repr(list(errors)), *(image.tobytes() for image in images)]
+    return _kept(cache, digest(*parts), lambda: _grid(title, names, rows))
+
+
+def _grid(
+    title: str, names: Sequence[str], rows: Sequence[tuple[str, str, Sequence[NDArray[np.uint8]], Sequence[float]]]
+) -> Any:
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    columns = 2 + len(names)
+    each = min(1.3, _PAGE / columns)
+    heights = [min(1.0, images[0].shape[0] / images[0].shape[1]) for _, _, images, _ in rows]
+    size = (each * columns, each * sum(heights) + 0.17 * len(rows) + 0.65)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02))
+    figure.suptitle(title, fontsize=8)
+    cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
+    for line, (stem, why, images, errors) in zip(cells, rows, strict=True):
+        for number, (axes, image) in enumerate(zip(line, images, strict=True)):
+            gray: dict[str, Any] = {} if image.ndim == 3 else {"cmap": "gray", "vmin": 0, "vmax": 255}
+            axes.imshow(image, interpolation="antialiased", **gray)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_visible(False)
+            if number == 0:
+                axes.set_ylabel(why, fontsize=6)
+                axes.set_xlabel(stem, fontsize=5, labelpad=1)
+            elif number > 1:
+                axes.set_xlabel(f"{errors[number - 2]:.3f}", fontsize=5, labelpad=1)
+    for axes, name in zip(cells[0], ["picture", "mask", *names], strict=True):
+        axes.set_title(name, fontsize=7, pad=2)
+    return figure

@@ -1,0 +1,199 @@
+"""The result page: one HTML file that opens from disk, without a network, and shows everything a benchmark found.
+
+Style, script and data are written into the file; a content security policy forbids it any other source. The page holds
+what `bench.json` holds and, for its browser of pictures, thumbnails. It is plain HTML, CSS and JavaScript, kept in
+`templates/`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from arn.data.pairs import write_atomically
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SCRIPTS = ("data.js", "scores.js", "curves.js", "pictures.js", "page.js")
+
+# At a thumbnail's size WebP of these qualities shows no artefacts; a map has few edges, and stands more.
+_PICTURE_QUALITY = 72
+_GRAY_QUALITY = 55
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part that the caller adds to the page, below the curves.
+
+    `title` is text. `html` is put in as it is: whatever in it comes from data must be escaped, and it can refer to
+    nothing outside the page (figures as inline SVG, pictures as data URIs). Scripts in it do not run.
+    """
+
+    title: str
+    html: str
+
+
+def write_page(
+    path: Path,
+    bench: Mapping[str, Any],
+    browser: Mapping[str, Any] | None = None,
+    extra: Sequence[Section] = (),
+) -> None:
+    """Writes the page, whole or not at all.
+
+    `bench` is the content of `bench.json`. `browser` adds the browser of pictures: `view_rows` (by view: `stems`, and
+    `scores` by method and name, one number per stem), `media` (by data set and stem: `picture`, `mask`, and `maps` by
+    method, as data URIs; pictures may be left out) and `note`, which says what was left out. Any score, interval, curve
+    or method may be absent; NaN and infinities count as absent.
+
+    Raises ArnError naming the path when it cannot be written, and ValueError for a medium that is no data URI of an
+    image.
+    """
+    _check_media(browser)
+    provenance = bench.get("provenance") or {}
+    title = bench.get("title") or "Benchmark"
+    theme, script = _template("theme.js"), _script()
+    text = Template(_template("page.html")).substitute(
+        policy=_policy(theme, script),
+        title=html.escape(title),
+        summary=html.escape(_summary(bench, provenance)),
+        warnings=_warnings(bench.get("warnings") or ()),
+        sections="\n".join(_section(number, section) for number, section in enumerate(extra)),
+        style=_template("page.css"),
+        theme=theme,
+        script=script,
+        data=_json({"bench": bench, "browser": browser}),
+    )
+    write_atomically(path, text.encode())
+
+
+def thumbnail(picture_or_map: NDArray[Any], longest: int = 320) -> str:
+    """A picture, mask or map as a WebP data URI, its longer side at most `longest` pixels; never enlarged.
+
+    Takes uint8 RGB H x W x 3, uint8 H x W, bool H x W, or float H x W in 0..1; raises ValueError for anything else. A
+    photograph of 320 x 213 takes about 11 kB, its mask or map 1 to 3 kB.
+    """
+    array = np.asarray(picture_or_map)
+    if array.ndim == 2 and array.size and array.dtype == np.bool_:
+        array = array.astype(np.uint8) * np.uint8(255)
+    elif array.ndim == 2 and array.size and np.issubdtype(array.dtype, np.floating):
+        if not (array.min() >= 0 and array.max() <= 1):  # NaN fails this as well
+            raise ValueError(f"a float map is within 0..1, not {array.min()}..{array.max()}")
+        array = np.rint(array * 255).astype(np.uint8)
+    gray = array.ndim == 2
+    if array.dtype != np.uint8 or not array.size or not (gray or (array.ndim == 3 and array.shape[2] == 3)):
+        raise ValueError(f"a picture is uint8 H x W x 3, a map H x W, not {array.dtype} of shape {array.shape}")
+    image = Image.fromarray(array)
+    scale = longest / max(image.size)
+    if scale < 1:
+        image = image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS
+        )
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=_GRAY_QUALITY if gray else _PICTURE_QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def _template(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """The parts of the script as one, in a block, which keeps their names from the window's (`open`, `name`)."""
+    return "'use strict';\n{\n" + "\n".join(_template(name) for name in _SCRIPTS) + "}\n"
+
+
+def _policy(*scripts: str) -> str:
+    """Nothing from anywhere: these scripts, styles within the page (figures in SVG bring their own), data URIs."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii") for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _json(content: Any) -> str:
+    """JSON that cannot leave its script element: no `<`, no `&`, and no line separators of JavaScript's."""
+    text = json.dumps(_plain(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """The same with six decimals, which is more than is shown, and None for what JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, str) or value is None:
+        return value
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 6) if math.isfinite(value) else None
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (Sequence, np.ndarray)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _summary(bench: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    """One line: what was measured."""
+    views, methods = bench.get("views") or (), bench.get("methods") or ()
+    if not views or not methods:
+        return ""
+    # A data set under several protocols, or read in two ways, counts once; its largest view has all of its pictures.
+    sets: dict[str, int] = {}
+    for view in views:
+        sets[view["dataset"]] = max(sets.get(view["dataset"], 0), view["pictures"])
+    shown = " and ".join(sets) if len(sets) < 3 else f"{len(sets)} data sets"
+    protocols = list(dict.fromkeys(view["protocol"].partition("@")[0] for view in views))
+    said = f"{_count(len(methods), 'method')} on {shown}, {_count(sum(sets.values()), 'picture')}, "
+    said += f"under {_count(len(protocols), 'protocol')} ({', '.join(protocols)})"
+    if provenance.get("resamples"):
+        said += (
+            f", with {100 * provenance.get('confidence', 0.95):g} % bootstrap intervals "
+            f"from {provenance['resamples']:,} resamples"
+        )
+    return said + "."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _warnings(warnings: Sequence[str]) -> str:
+    if not warnings:
+        return ""
+    items = "".join(f"<li>{html.escape(one)}</li>" for one in warnings)
+    return (
+        '<aside class="warnings" aria-labelledby="warnings-title">'
+        f'<h2 id="warnings-title">Read this before the figures</h2><ul>{items}</ul></aside>'
+    )
+
+
+def _section(number: int, section: Section) -> str:
+    name = f"extra-{number}"
+    return (
+        f'<section class="extra" aria-labelledby="{name}"><h2 id="{name}">{html.escape(section.title)}</h2>'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}">{section.html}</div></section>'
+    )
+
+
+def _check_media(browser: Mapping[str, Any] | None) -> None:
+    for dataset, pictures in ((browser or {}).get("media") or {}).items():
+        for stem, media in pictures.items():
+            for uri in (media.get("picture"), media.get("mask"), *(media.get("maps") or {}).values()):
+                if uri is not None and not uri.startswith("data:image/"):
+                    raise ValueError(f"{dataset}/{stem}: media are data URIs of images, not {uri[:40]!r}")

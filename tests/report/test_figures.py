@@ -1,0 +1,66 @@
+"""Figures of a bench: there, repeatable, and their pictures chosen by rule."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from arn.benchmark.cache import Cache
+from arn.report.figures import choose_rows, draw_all, grid
+
+
+@pytest.fixture
+def bench():
+    recall = np.linspace(0.1, 1, 256)
+    curves = {"precision": (1 - recall**3).tolist(), "recall": recall.tolist(), "f_curve": recall.tolist()}
+    curves["thresholds"] = list(range(255, -1, -1))
+    values = {"max_f": 0.9, "adaptive_precision": 0.8, "adaptive_recall": 0.7, "adaptive_f": 0.75}
+    scores = [{"method": name, "view": "SOD/arn2018", "values": values, "curves": curves} for name in ("A", "B")]
+    view = {"id": "SOD/arn2018", "dataset": "SOD", "label": "SOD", "protocol": "arn2018"}
+    return {"protocols": [{"name": "arn2018"}], "views": [view], "scores": scores}
+
+
+def test_every_figure_in_both_formats_and_repeatable(bench, tmp_path):
+    files = draw_all(bench, Cache(tmp_path / "a"))
+    assert set(files) == {f"{kind}_SOD.{end}" for kind in ("pr", "f_threshold", "bars") for end in ("png", "svg")}
+    assert all(data.startswith(b"\x89PNG") for name, data in files.items() if name.endswith("png"))
+    assert b"<svg" in files["pr_SOD.svg"]
+    assert files == draw_all(bench, Cache(tmp_path / "b"))
+
+
+def test_figures_come_from_the_cache_until_a_number_changes(bench, tmp_path, monkeypatch):
+    from arn.report import figures
+
+    cache = Cache(tmp_path)
+    files = draw_all(bench, cache)
+    original, drawn = figures._written, []
+    monkeypatch.setattr(figures, "_written", lambda draw: drawn.append(1) or original(draw))
+    assert draw_all(bench, cache) == files
+    assert not drawn
+    bench["scores"][0]["values"] = {**bench["scores"][0]["values"], "adaptive_f": 0.1}
+    draw_all(bench, cache)
+    assert len(drawn) == 1  # the bars alone
+
+
+def test_a_bench_without_curves_has_none(bench, tmp_path):
+    for one in bench["scores"]:
+        one["curves"] = {}
+    assert draw_all(bench, Cache(tmp_path)) == {}
+
+
+def test_rows_are_chosen_by_rule():
+    errors = np.array([[0.1, 0.2, 0.9, 0.3, 0.0, 0.9], [0.1, 0.2, 0.9, 0.3, 1.0, 0.8]])
+    assert choose_rows(errors, each=1) == [(0, "easy"), (2, "hard"), (4, "disagree")]
+    assert [why for _, why in choose_rows(errors)] == ["easy", "easy", "hard", "hard", "disagree", "disagree"]
+    assert [why for _, why in choose_rows(errors[:1], each=1)] == ["easy", "hard"]
+    assert choose_rows(errors[:, :1]) == [(0, "easy")]
+
+
+def test_the_grid_shows_each_picture(tmp_path):
+    images = [np.full((20, 30, 3), 90, np.uint8), *(np.full((20, 30), level, np.uint8) for level in (255, 40, 200))]
+    rows = [("0001", "easy", images, [0.1, 0.2]), ("0002", "hard", images, [0.3, 0.4])]
+    (kind, png), (_, svg) = grid("ECSSD", ["A", "B"], rows, Cache(tmp_path))
+    assert kind == "png"
+    file = tmp_path / "grid.png"
+    file.write_bytes(png)
+    assert {40, 90, 200, 255} <= set(np.unique(np.asarray(Image.open(file).convert("L"))))
+    assert b"0002" in svg
