@@ -27,7 +27,9 @@ def test_help_of_train_names_its_choices(capsys):
     assert "duts_lite" in told
 
 
-@pytest.mark.parametrize("arguments", [[], ["train", "--help"], ["bench", "--help"], ["predict", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["train", "--help"], ["bench", "--help"], ["predict", "--help"], ["export", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys; from arn.cli import main; main(sys.argv[1:]); "

@@ -32,7 +32,7 @@ def targets(node, place=""):
         yield from chain.from_iterable(targets(value, f"{place}[{i}]") for i, value in enumerate(node))
 
 
-@pytest.mark.parametrize("verb", ["train", "bench", "predict"])
+@pytest.mark.parametrize("verb", ["train", "bench", "predict", "export"])
 def test_verbs_compose(verb):
     assert composed(verb=verb)
 
@@ -62,16 +62,52 @@ def test_lightning_takes_every_trainer_key():
         assert keys <= accepted.keys(), path.name
 
 
-def test_networks_build_from_their_configs():
-    for path in sorted((CONF / "network").glob("*.yaml")):
-        config = composed(f"network={path.stem}", "experiment=none")
-        network = instantiate(config.network, "network")
-        assert network.input_size == 224
+INPUT_SIZES = {"nldf": 352, "srm": 353, "amulet": 256, "ucf": 448}  # all others 224
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "network").glob("*.yaml")))
+def test_network_builds_from_its_config(name):
+    import torch
+
+    with torch.device("meta"):  # built, not filled
+        network = instantiate(composed(f"network={name}", "experiment=none").network, "network")
+    assert network.input_size == INPUT_SIZES.get(name, 224)
+
+
+@pytest.mark.parametrize("name", ["dhsnet", "nldf", "srm", "amulet", "ucf"])
+def test_a_rival_is_its_class_without_arguments(name):
+    import torch
+
+    config = composed(f"network={name}", "experiment=none").network
+    with torch.device("meta"):
+        published, ours = hydra.utils.get_object(config["_target_"])(), instantiate(config, "network")
+    assert str(ours) == str(published)
+    assert ours.input_size == published.input_size
+
+
+@pytest.mark.parametrize("network", ["arn", "arn_lite", "dhsnet", "nldf", "srm", "amulet", "ucf"])
+def test_the_fair_recipe_is_the_same_for_every_network(network):
+    config = composed("experiment=fair", f"network={network}")
+    assert config.network["_target_"] == composed(f"network={network}", "experiment=none").network["_target_"]
+    assert config.network.input_size == config.data.size == 224
+    shared = {key: config[key] for key in ("data", "loss", "optimizer", "schedule", "trainer", "backbone_lr")}
+    expected = composed("experiment=fair")
+    assert shared == {key: expected[key] for key in shared}
+
+
+def test_rivals_sweep_trains_every_network_by_the_fair_recipe():
+    sweep = OmegaConf.load(CONF.parent / "sweeps" / "rivals.yaml")
+    assert sweep.hydra.mode == "MULTIRUN"
+    params = sweep.hydra.sweeper.params
+    assert params.experiment == "fair"
+    assert set(params.network.split(",")) == {"arn", "dhsnet", "nldf", "srm", "amulet", "ucf"}
 
 
 def test_a_target_from_outside_the_list_is_refused():
     with pytest.raises(ArnError, match="not allowed"):
         instantiate({"_target_": "os.system", "command": "true"}, "network")
+    with pytest.raises(ArnError, match="not allowed"):  # the standard library by way of our own modules
+        instantiate({"_target_": "arn.data.pairs.os.getcwd"}, "network")
     with pytest.raises(ArnError, match="not allowed"):
         instantiate({"_target_": "arn.networks.ARN", "rcl": {"_target_": "builtins.eval"}}, "network")
 

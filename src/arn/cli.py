@@ -10,9 +10,10 @@ from arn.errors import ArnError
 
 VERBS = {
     "train": "train a network, score it on its test sets and draw its maps",
-    "bench": "score checkpoints and folders of maps on data sets, in one table",
+    "bench": "score checkpoints, ONNX files and folders of maps on data sets, in one table",
     "predict": "make maps, overlays or cutouts of a picture, a folder or a video",
-    "data": "list | verify NAME: the data sets, where they are and whether they are whole",
+    "export": "write a trained network as safetensors and ONNX, checked against the checkpoint",
+    "data": "list | verify NAME | audit A B: the data sets, whether they are whole, and what they share",
 }
 
 _USAGE = """usage: arn VERB [key=value ...]

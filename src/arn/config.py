@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import pkgutil
+import platform
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,32 +40,46 @@ def config_dir() -> Path:
     raise ArnError(f"no config folder beside {package}: the installation is incomplete, install arn-saliency again")
 
 
-def _check_targets(config: Any, place: str) -> None:
+def _check_targets(config: Any, place: str, allowed: tuple[str, ...]) -> None:
     if isinstance(config, Mapping):
         target = config.get("_target_")
-        if target is not None and not str(target).startswith(ALLOWED_TARGETS):
-            raise ArnError(f"{place}._target_={target} is not allowed: only {', '.join(ALLOWED_TARGETS)} may be built")
+        if target is not None and not _is_allowed(str(target), place, allowed):
+            raise ArnError(f"{place}._target_={target} is not allowed: only {', '.join(allowed)} may be built")
         for key, value in config.items():
-            _check_targets(value, f"{place}.{key}")
+            _check_targets(value, f"{place}.{key}", allowed)
     elif isinstance(config, list | tuple):
         for index, value in enumerate(config):
-            _check_targets(value, f"{place}[{index}]")
+            _check_targets(value, f"{place}[{index}]", allowed)
 
 
-def instantiate(config: DictConfig | Mapping[str, Any], place: str, **extra: Any) -> Any:
+def _is_allowed(target: str, place: str, allowed: tuple[str, ...]) -> bool:
+    """Whether the path and what it leads to are both of an allowed package: ``arn.config.os.remove`` is ``os``'s."""
+    if not target.startswith(allowed):
+        return False
+    try:
+        found = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ArnError(f"{place}._target_={target}: there is no such thing ({error})") from error
+    return f"{getattr(found, '__module__', '')}.".startswith(allowed)
+
+
+def instantiate(
+    config: DictConfig | Mapping[str, Any], place: str, allowed: tuple[str, ...] = ALLOWED_TARGETS, **extra: Any
+) -> Any:
     """Build the object that ``_target_`` names, with plain containers for its arguments.
 
     Args:
         place: the config key, for messages.
+        allowed: the packages, each with its closing dot, that targets may come from.
 
     Raises:
-        ArnError: a target outside :data:`ALLOWED_TARGETS`, or arguments that the object refuses.
+        ArnError: a target outside ``allowed``, or arguments that the object refuses.
     """
     import hydra.utils
     from hydra.errors import InstantiationException
 
     plain = to_plain(config)
-    _check_targets(plain, place)
+    _check_targets(plain, place, allowed)
     try:
         return hydra.utils.instantiate(plain, _convert_="all", **extra)
     except InstantiationException as error:
@@ -123,6 +142,26 @@ def run_folder(resume: str | None, fresh: str) -> str:
 def wandb_offline() -> bool:
     """W&B sends nothing unless a key is set or ``WANDB_MODE`` asks for it."""
     return os.environ.get("WANDB_MODE", "online" if os.environ.get("WANDB_API_KEY") else "offline") != "online"
+
+
+def provenance(packages: Sequence[str] = ("numpy", "numba", "opencv-python-headless", "scipy")) -> dict[str, Any]:
+    """What made a result: version and git commit of ARN, versions of Python and of these packages."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": platform.python_version()}
+    for name in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return {"arn": version("arn-saliency"), "commit": _commit(), "versions": versions}
+
+
+def _commit() -> str | None:
+    here = Path(__file__).resolve().parent
+    git = shutil.which("git")
+    if git is None or not (here.parents[1] / ".git").exists():
+        return None
+    told = subprocess.run([git, "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return told.stdout.strip() or None
 
 
 def register_resolvers() -> None:

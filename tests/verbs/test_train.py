@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,36 @@ def test_two_epochs_equal_one_and_a_resumed_one(tmp_path, tiny_overrides):
     whole, parts = (json.loads((tmp_path / run / "metrics.json").read_text()) for run in ("whole", "parts"))
     assert parts["test"] == whole["test"]
     assert parts["pictures_trained_on"] == whole["pictures_trained_on"] == 32
+
+
+def test_pictures_of_the_whole_run_count_though_an_early_checkpoint_was_best(tmp_path, tiny_overrides):
+    assert train(tmp_path / "run", *tiny_overrides, "trainer.max_epochs=2", "checkpoint.monitor=epoch") == 0
+    record = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert record["best"]["step"] == 4  # the lowest epoch number is the first one
+    assert record["pictures_trained_on"] == 32
+
+
+@pytest.mark.parametrize("network", ["dhsnet", "nldf", "srm", "amulet", "ucf"])
+def test_a_rival_trains_resumes_and_predicts(tmp_path, tiny_overrides, network):
+    """Like ARN: two epochs are one and a resumed one, bit for bit, and the run makes maps at native size."""
+    least = ["data.train_limit=4", "data.batch_size=2", "data.val=1", "data.test_limit=1", "panels=0"]
+    options = [*tiny_overrides, *least, f"network={network}", "optimizer=sgd", "optimizer.lr=1e-4"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    try:
+        assert train(whole, *options, "trainer.max_epochs=2") == 0
+        assert train(parts, *options) == 0
+        assert main(["train", f"resume={parts}", "trainer.max_epochs=2"]) == 0
+        assert_same(checkpoint(whole), checkpoint(parts))
+        record = json.loads((parts / "metrics.json").read_text())
+        assert record["name"] == network
+        assert record["pictures_trained_on"] == 8
+        picture, _ = scene("test", 0)
+        saliency = arn.load(parts).predict(picture)
+        assert saliency.shape == picture.shape[:2]
+        assert 0 <= saliency.min() <= saliency.max() <= 1
+    finally:  # a gigabyte of checkpoints
+        shutil.rmtree(whole, ignore_errors=True)
+        shutil.rmtree(parts, ignore_errors=True)
 
 
 def test_killed_in_the_middle_of_an_epoch_it_ends_the_same(tmp_path, tiny_overrides):
@@ -290,8 +321,6 @@ def test_resume_of_nothing(capsys, tmp_path):
 
 
 def test_resume_of_a_truncated_checkpoint(capsys, tmp_path, trained):
-    import shutil
-
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     last = run / "checkpoints" / "last.ckpt"

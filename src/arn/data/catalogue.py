@@ -131,7 +131,7 @@ _ALL = (
             "ground_truth_mask)"
         ),
         layouts=(PLAIN, Layout("images", "ground_truth_mask")),
-        notes="Shares pictures with SOD and PASCAL-S (all draw on BSDS and VOC): not independent of them.",
+        notes="74 pictures are also in SOD, whose pictures are BSDS's: not independent of it.",
     ),
     Dataset(
         name="HKU-IS",
@@ -177,12 +177,49 @@ _ALL = (
         layouts=(PLAIN, Layout("Imgs/*.jpg", "Imgs/*.png"), Layout("imgs", "gt")),
         notes=(
             "The authors publish several observers' outlines as MATLAB files; the masks that the field scores against "
-            "were merged from them and travel with other papers' bundles. 65 pictures look the same as ECSSD's."
+            "were merged from them and travel with other papers' bundles. 74 pictures are also in ECSSD."
         ),
     ),
 )
 
 CATALOGUE: dict[str, Dataset] = {dataset.name: dataset for dataset in _ALL}
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How many pictures two data sets share, exactly or nearly. `source` is the command that counted, or a citation."""
+
+    names: tuple[str, str]
+    shared: int
+    source: str
+
+
+# Only what was measured or can be cited; a pair that is not here is not known to be independent.
+OVERLAPS = (
+    Overlap(("ECSSD", "SOD"), 74, "arn data audit ECSSD SOD, every pair looked at"),
+    Overlap(("DUTS-TR", "ECSSD"), 0, "arn data audit DUTS-TR ECSSD"),
+    Overlap(("DUTS-TR", "SOD"), 0, "arn data audit DUTS-TR SOD"),
+)
+
+
+def known_overlap(train_name: str, test_name: str) -> str | None:
+    """One sentence if a method trained on `train_name` is known to have seen pictures of `test_name`, else None.
+
+    Names in any case; those outside the catalogue are compared with each other only. None says nothing against an
+    overlap that nobody has measured (`arn data audit` does).
+    """
+    train, test = train_name.lower(), test_name.lower()
+    if train == test == "scenes":  # drawn apart for training and test
+        return None
+    if train == test:
+        dataset = {name.lower(): one for name, one in CATALOGUE.items()}.get(train)
+        if dataset is not None and dataset.role == "train and test":
+            return f"{test_name} is a training set here: only the part kept from training, {test_name}@rest, tests."
+        return f"{test_name} is the training set itself."
+    for overlap in OVERLAPS:
+        if overlap.shared and {name.lower() for name in overlap.names} == {train, test}:
+            return f"{overlap.shared} pictures of {test_name} are also in {train_name} ({overlap.source})."
+    return None
 
 
 def data_root() -> Path:

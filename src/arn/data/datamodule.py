@@ -6,7 +6,7 @@ import mmap
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -15,69 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from arn.data import scenes
-from arn.data.pairs import Pair, check_same_size, find_dataset, read_mask, read_picture
+from arn.data.pairs import Pair, find_dataset
+from arn.data.sources import SCENES, PairSource, SceneSource, Source
 from arn.data.splits import holdout, paper_split, save_split, shuffled
 from arn.data.transforms import Augmentation, resize
 from arn.errors import ArnError
-
-SCENES = "scenes"
-
-
-class Source(Protocol):
-    """Numbered pictures with masks: files or drawn scenes."""
-
-    stems: list[str]
-
-    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Picture uint8 RGB H x W x 3 and gray mask uint8 H x W, at native size."""
-
-    def mask(self, index: int) -> NDArray[np.uint8]:
-        """The gray mask alone."""
-
-
-class PairSource:
-    """Pictures and masks in files."""
-
-    def __init__(self, pairs: Sequence[Pair], stems: Sequence[str] | None = None) -> None:
-        unmasked = [pair.stem for pair in pairs if pair.mask is None]
-        if unmasked:
-            raise ArnError(
-                f"no masks for {len(unmasked)} pictures, the first {unmasked[0]!r}: training and scoring need them"
-            )
-        self.pairs = list(pairs)
-        self.stems = list(stems) if stems is not None else [pair.stem for pair in pairs]
-
-    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        pair = self.pairs[index]
-        assert pair.mask is not None
-        picture, mask = read_picture(pair.picture), read_mask(pair.mask)
-        check_same_size(pair, picture, mask)
-        return picture, mask
-
-    def mask(self, index: int) -> NDArray[np.uint8]:
-        place = self.pairs[index].mask
-        assert place is not None
-        return read_mask(place)
-
-
-class SceneSource:
-    """The drawn data set: nothing needed from outside."""
-
-    def __init__(self, part: scenes.Part, count: int | None = None) -> None:
-        self.part = part
-        self.stems = [f"{part}-{index:05d}" for index in range(count or scenes.COUNTS[part])]
-
-    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        return scenes.scene(self.part, index)
-
-    def mask(self, index: int) -> NDArray[np.uint8]:
-        return self.read(index)[1]
-
-
-def find_source(name: str) -> Source:
-    """A data set to be scored on: a name of the catalogue, a folder with {images,masks}, or ``scenes``."""
-    return SceneSource("test") if name == SCENES else PairSource(find_dataset(name))
 
 
 class SquareCache:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
 from arn.config import config_hash
-from arn.data.datamodule import SaliencyDataModule, Source
+from arn.data.datamodule import SaliencyDataModule
 from arn.data.pairs import write_atomically
+from arn.data.sources import Source
 from arn.data.transforms import resize
 from arn.errors import ArnError
 from arn.training.checkpoint import Predictor

@@ -17,7 +17,7 @@ from arn.errors import ArnError
 from arn.metrics import SaliencyMetrics
 from arn.training.checkpoint import CONFIG_KEY, native_map
 
-DECAYS = ("none", "cosine", "poly")
+DECAYS = ("none", "cosine", "poly", "step")
 
 
 class Schedule:
@@ -25,15 +25,24 @@ class Schedule:
 
     Args:
         warmup: share of all steps spent warming up.
-        decay: ``none`` (the paper), ``cosine`` or ``poly`` (power .9).
+        decay: ``none`` (the paper), ``cosine``, ``poly`` (power .9) or ``step`` (a tenth every so many steps).
         floor: factor at the end.
+        every: steps between two tenths, for ``step``.
         steps: all steps of the run.
+
+    Raises:
+        ArnError: an unknown ``decay``, or ``step`` without ``every``.
     """
 
-    def __init__(self, steps: int, warmup: float = 0.0, decay: str = "none", floor: float = 0.0) -> None:
+    def __init__(
+        self, steps: int, warmup: float = 0.0, decay: str = "none", floor: float = 0.0, every: int | None = None
+    ) -> None:
         if decay not in DECAYS:
             raise ArnError(f"schedule.decay must be one of {', '.join(DECAYS)}, not {decay!r}")
+        if (decay == "step") != bool(every):
+            raise ArnError(f"schedule.every goes with schedule.decay=step: decay is {decay!r}, every {every}")
         self.steps, self.decay, self.floor = max(steps, 1), decay, floor
+        self.every = every or 1
         self.warmup_steps = round(warmup * self.steps)
 
     def __call__(self, step: int) -> float:
@@ -41,6 +50,8 @@ class Schedule:
             return (step + 1) / self.warmup_steps
         if self.decay == "none":
             return 1.0
+        if self.decay == "step":
+            return max(0.1 ** (step // self.every), self.floor)
         done = min((step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1), 1.0)
         left = 0.5 * (1 + math.cos(math.pi * done)) if self.decay == "cosine" else (1 - done) ** 0.9
         return self.floor + (1 - self.floor) * left
@@ -82,9 +93,13 @@ class SaliencyTask(pl.LightningModule):
         self.backbone_lr, self.freeze_backbone_norm = backbone_lr, freeze_backbone_norm
         self.config, self.seed, self.total_steps = config, seed, total_steps
         self.test_names = list(test_names)
-        self.val_scores = SaliencyMetrics(protocol="arn2018", measures=("mae", "f"))
+        # In 8 bits, as maps are on disk: what training says of a test set is what `arn bench` says of it.
+        self.val_scores = SaliencyMetrics(protocol="arn2018", measures=("mae", "f"), eight_bit=True)
         self.test_scores = nn.ModuleDict(
-            {_module_name(name): SaliencyMetrics(protocol="arn2018", measures=("mae", "f")) for name in self.test_names}
+            {
+                _module_name(name): SaliencyMetrics(protocol="arn2018", measures=("mae", "f"), eight_bit=True)
+                for name in self.test_names
+            }
         )
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:

@@ -1,15 +1,22 @@
 """arn data list           the data sets of the catalogue, what of them is below the data root, and where to get them
 arn data verify NAME    count, readability, sizes and masks of a data set, or of a folder with {images,masks}
+arn data audit A [B]    pictures that two data sets or folders of pictures share, or that one holds twice: exactly, or
+                        mirrored, re-encoded, resized, gray, slightly cropped. Writes pairs.csv and contact sheets to
+                        outputs/audit/A-B, or where output=FOLDER says
 
 The data root is ARN_DATA_DIR, else ./data.
 """
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from arn.data.audit import KINDS, audit, find_pictures, write_report
 from arn.data.catalogue import CATALOGUE, data_root
 from arn.data.pairs import find_dataset, verify
 from arn.errors import ArnError
@@ -23,8 +30,12 @@ def main(arguments: list[str]) -> int:
             return list_datasets()
         case ["verify", name]:
             return verify_dataset(name)
-        case _:
-            raise ArnError("usage: arn data list | arn data verify NAME")
+        case ["audit", *rest]:
+            output = [one.removeprefix("output=") for one in rest if one.startswith("output=")]
+            names = [one for one in rest if not one.startswith("output=")]
+            if 1 <= len(names) <= 2 and len(output) <= 1 and all([*names, *output]):
+                return audit_datasets(names, Path(output[0]) if output else None)
+    raise ArnError("usage: arn data list | arn data verify NAME | arn data audit A [B] [output=FOLDER]")
 
 
 def list_datasets() -> int:
@@ -57,3 +68,47 @@ def verify_dataset(name: str) -> int:
     for line in report.notes:
         console.print(f"  note:  {line}")
     return 1 if errors else 0
+
+
+def audit_datasets(names: list[str], output: Path | None = None) -> int:
+    """One name: what it holds twice. Two: what they share."""
+    sets = [find_pictures(name) for name in names]
+    if len(sets) == 2 and sets[0] == sets[1]:
+        names, sets = names[:1], sets[:1]
+    labels = [Path(name).resolve().name for name in names]
+    output = output or Path("outputs/audit") / "-".join(labels)
+
+    started = read = time.perf_counter()
+    with Progress(console=console, transient=True) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            nonlocal read
+            if stage == "reading":
+                read = time.perf_counter()
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage, total=total)
+            progress.update(bars[stage], completed=done)
+
+        matches = audit(*sets, progress=advance)
+    done = time.perf_counter()
+
+    counted = [f"{label} ({len(pictures):,} pictures)" for label, pictures in zip(labels, sets, strict=True)]
+    table = Table(title=("the same pictures in " if len(sets) == 2 else "pictures twice in ") + " and ".join(counted))
+    table.add_column("kind")
+    for column in ("pairs", "mirrored", *(labels if len(sets) == 2 else ())):
+        table.add_column(column, justify="right")
+    for kind, name in KINDS.items():
+        of_kind = [match for match in matches if match.kind == kind]
+        distinct = [{match.a.stem for match in of_kind}, {match.b.stem for match in of_kind}] if len(sets) == 2 else []
+        mirrored = sum(match.flipped for match in of_kind)
+        table.add_row(name, f"{len(of_kind):,}", f"{mirrored:,}", *(f"{len(stems):,}" for stems in distinct))
+    console.print(table)
+    count = sum(map(len, sets))
+    console.print(
+        f"{count:,} pictures read in {read - started:.1f} s ({count / (read - started):.0f} pictures per second), "
+        f"compared in {done - read:.1f} s"
+    )
+    written = write_report(matches, output)
+    console.print(f"written: {', '.join(map(str, written))}")
+    return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from arn.config import run_hydra, to_plain
 from arn.data.pairs import PICTURE_SUFFIXES, read_picture, write_atomically, write_map
 from arn.errors import ArnError
 from arn.training.checkpoint import load
+from arn.training.onnx import OnnxModel
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
 KINDS = ("map", "overlay", "cutout")
@@ -44,17 +45,17 @@ def recipe(config: DictConfig) -> None:
     if video and kind == "cutout":
         raise ArnError("as=cutout needs transparency, which a video file has not; use as=map or as=overlay")
     pictures = [] if video else find_pictures(source, output, kind)
-    predictor = _predictor(plain["checkpoint"], plain["method"])
-    make_folder(output)
+    predictor = _predictor(plain["checkpoint"], plain["onnx"], plain["method"])
     if video:
         count = predict_video(predictor, source, output, kind, plain["batch_size"])
     else:
+        make_folder(output)
         count = predict_pictures(predictor, pictures, kind, plain["batch_size"])
     console.print(f"{count} {'frames' if video else 'pictures'} -> {output}")
 
 
 class MapMaker(Protocol):
-    """What pictures go through: a trained network or a training-free method."""
+    """What pictures go through: a trained network, an ONNX file or a training-free method."""
 
     def maps(self, pictures: list[Picture]) -> list[Map]:
         """uint8 RGB H x W x 3 -> float32 H x W in 0..1, each at its own size."""
@@ -72,10 +73,16 @@ class TrainingFree:
         return [self.method(picture) for picture in pictures]
 
 
-def _predictor(checkpoint: str | None, method: str | None) -> MapMaker:
-    if (checkpoint is None) == (method is None):
-        raise ArnError("give checkpoint=FILE or method=NAME, one of the two")
-    return load(checkpoint) if checkpoint is not None else TrainingFree(str(method))
+def _predictor(checkpoint: str | None, onnx: str | None, method: str | None) -> MapMaker:
+    match (checkpoint, onnx, method):
+        case (str(), None, None):
+            return load(checkpoint)
+        case (None, str(), None):
+            return OnnxModel(onnx)
+        case (None, None, str()):
+            return TrainingFree(method)
+        case _:
+            raise ArnError("give checkpoint=FILE, onnx=FILE or method=NAME, one of the three")
 
 
 def find_pictures(source: Path, output: Path, kind: str) -> list[tuple[Path, Path]]:
@@ -152,38 +159,65 @@ def batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
 
 
 def predict_video(predictor: MapMaker, source: Path, output: Path, kind: str, batch_size: int) -> int:
-    """Frame by frame into ``<output>/<stem>.mp4``, of the same size and rate; whole or not at all."""
-    reader = cv2.VideoCapture(str(source))
-    if not reader.isOpened():
-        raise ArnError(f"input={source}: OpenCV cannot open this video")
-    size = (int(reader.get(cv2.CAP_PROP_FRAME_WIDTH)), int(reader.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+    """Frame by frame into ``<output>/<stem>.mp4``, of the same size and rate, without sound; whole or not at all.
+
+    An odd side is one larger in the copy, its last row or column twice: the encoder takes even sides only.
+    """
     target, unfinished = output / f"{source.stem}.mp4", output / f".{source.stem}.part.mp4"
-    writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*"mp4v"), reader.get(cv2.CAP_PROP_FPS) or 25, size)
-    if not writer.isOpened():
-        raise ArnError(f"output={output}: OpenCV cannot write a video there")
-    frames = read_frames(reader)
-    done = 0
+    if target.exists() and target.samefile(source):
+        raise ArnError(f"output={output} is the video's own folder and would overwrite it; name another")
+    reader = cv2.VideoCapture(str(source))
     try:
-        for batch in batches(frames, batch_size):
-            for picture, saliency in zip(batch, predictor.maps(batch), strict=True):
-                image = render(picture, saliency, kind)
-                code = cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR
-                writer.write(cv2.cvtColor(image, code))
-                done += 1
-        writer.release()
-        if not done:
-            raise ArnError(f"input={source}: not one frame could be read")
+        rate = reader.get(cv2.CAP_PROP_FPS) or 25
+        frames = read_frames(reader, source)
+        first = next(frames, None)  # its size counts: a phone's video announces the size before it is turned upright
+        if first is None:
+            raise ArnError(f"input={source}: OpenCV cannot read one frame of this video")
+        make_folder(output)
+        size = (first.shape[1] + first.shape[1] % 2, first.shape[0] + first.shape[0] % 2)
+        writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+        if not writer.isOpened():
+            raise ArnError(f"output={output}: OpenCV cannot write a video of {size[0]} x {size[1]} there")
+        done = 0
+        try:
+            for batch in batches(chain([first], frames), batch_size):
+                for picture, saliency in zip(batch, predictor.maps(batch), strict=True):
+                    image = render(picture, saliency, kind)
+                    frame = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR)
+                    below, right = size[1] - frame.shape[0], size[0] - frame.shape[1]
+                    writer.write(cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE))
+                    done += 1
+        finally:
+            writer.release()
+        if count_frames(unfinished) != done:  # the writer itself tells nobody when the disk is full
+            raise ArnError(f"output={output}: the video could not be written whole; is the disk full?")
         unfinished.replace(target)
     finally:
-        writer.release()
         reader.release()
         unfinished.unlink(missing_ok=True)
     return done
 
 
-def read_frames(reader: cv2.VideoCapture) -> Iterator[Picture]:
+def read_frames(reader: cv2.VideoCapture, source: Path) -> Iterator[Picture]:
+    """The frames as RGB.
+
+    Raises:
+        ArnError: a frame is of another size than the first.
+    """
+    shape = None
     while True:
         read, frame = reader.read()
         if not read:
             return
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise ArnError(f"input={source}: its frames change size, from {shape[:2]} to {frame.shape[:2]}")
         yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def count_frames(video: Path) -> int:
+    reader = cv2.VideoCapture(str(video))
+    try:
+        return int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
+    finally:
+        reader.release()

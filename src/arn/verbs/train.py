@@ -8,11 +8,9 @@ import json
 import math
 import platform
 import shutil
-import subprocess
 import sys
 import time
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 from arn.config import config_hash, instantiate, run_hydra, to_plain
+from arn.config import provenance as config_provenance
 from arn.data.catalogue import data_root
-from arn.data.datamodule import SaliencyDataModule, Source
+from arn.data.datamodule import SaliencyDataModule
 from arn.data.pairs import write_atomically
+from arn.data.sources import Source
 from arn.errors import ArnError
 from arn.metrics import SaliencyMetrics
 from arn.networks import count_parameters, stage_table
@@ -109,6 +109,8 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
     trainer.fit(task, datamodule=datamodule, ckpt_path=last, weights_only=True)
 
     weights = weights_by_rank(trainer, network)
+    # Now: to validate or test from a checkpoint sets every callback back to what it was when that was written.
+    pictures, seconds = throughput.pictures, throughput.seconds
 
     best = run / "checkpoints" / "best.ckpt"
     if not trainer.checkpoint_callback.best_model_path:  # type: ignore[union-attr]
@@ -134,9 +136,9 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
             "val": {key: float(validated[f"val/{key}"]) for key in ("max_f", "mae")},
             "test": _by_set(tested, datamodule.test_names),
             "baselines": {name: baselines(source) for name, source in datamodule.test_sources.items()},
-            "pictures_trained_on": throughput.pictures,
-            "training_seconds": round(throughput.seconds, 1),
-            "seconds_per_picture": round(throughput.seconds / max(throughput.pictures, 1), 5),
+            "pictures_trained_on": pictures,
+            "training_seconds": round(seconds, 1),
+            "seconds_per_picture": round(seconds / max(pictures, 1), 5),
             "total_seconds": round(time.time() - begun, 1),
             "split_sha256": split_hash,
             "precision": str(trainer.precision),
@@ -291,16 +293,10 @@ def print_scores(record: dict[str, Any], run: Path, panels: list[Path]) -> None:
 
 def provenance(command: str) -> dict[str, Any]:
     packages = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "timm", "numpy")
-    here = Path(__file__).resolve().parent
-    git = shutil.which("git")
-    commit = None
-    if git and (here.parents[2] / ".git").exists():
-        told = subprocess.run([git, "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-        commit = told.stdout.strip() or None
+    found = config_provenance(packages)
     return {
-        "versions": {"arn": version("arn-saliency"), "python": platform.python_version()}
-        | {name: version(name) for name in packages},
-        "commit": commit,
+        "versions": {"arn": found["arn"], **found["versions"]},
+        "commit": found["commit"],
         "command": command,
         "processor": _processor(),
         "threads": torch.get_num_threads(),

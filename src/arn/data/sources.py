@@ -1,0 +1,119 @@
+"""Where pictures with masks come from: files, or drawn scenes. Without torch: worker processes start quickly."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arn.data import scenes
+from arn.data.pairs import Pair, check_same_size, find_dataset, read_mask, read_picture
+from arn.errors import ArnError
+
+SCENES = "scenes"
+
+
+class Source(Protocol):
+    """Numbered pictures with masks: files or drawn scenes."""
+
+    stems: list[str]
+
+    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Picture uint8 RGB H x W x 3 and gray mask uint8 H x W, at native size."""
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """The gray mask alone."""
+
+    def digests(self, index: int) -> tuple[bytes, bytes]:
+        """Content hashes of picture and mask: what is kept of them elsewhere is known by these."""
+
+    def only(self, indices: Sequence[int]) -> Source:
+        """These pictures as a source of their own, small enough to be sent to another process."""
+
+
+class PairSource:
+    """Pictures and masks in files."""
+
+    def __init__(self, pairs: Sequence[Pair], stems: Sequence[str] | None = None) -> None:
+        unmasked = [pair.stem for pair in pairs if pair.mask is None]
+        if unmasked:
+            raise ArnError(
+                f"no masks for {len(unmasked)} pictures, the first {unmasked[0]!r}: training and scoring need them"
+            )
+        self.pairs = list(pairs)
+        self.stems = list(stems) if stems is not None else [pair.stem for pair in pairs]
+
+    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        pair = self.pairs[index]
+        assert pair.mask is not None
+        picture, mask = read_picture(pair.picture), read_mask(pair.mask)
+        check_same_size(pair, picture, mask)
+        return picture, mask
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        place = self.pairs[index].mask
+        assert place is not None
+        return read_mask(place)
+
+    def digests(self, index: int) -> tuple[bytes, bytes]:
+        pair = self.pairs[index]
+        assert pair.mask is not None
+        return file_digest(pair.picture), file_digest(pair.mask)
+
+    def only(self, indices: Sequence[int]) -> PairSource:
+        return PairSource([self.pairs[index] for index in indices], [self.stems[index] for index in indices])
+
+
+class SceneSource:
+    """The drawn data set: nothing needed from outside."""
+
+    def __init__(self, part: scenes.Part, count: int | None = None, numbers: Sequence[int] | None = None) -> None:
+        self.part = part
+        self.numbers = list(numbers) if numbers is not None else list(range(count or scenes.COUNTS[part]))
+        self.stems = [f"{part}-{number:05d}" for number in self.numbers]
+
+    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        return scenes.scene(self.part, self.numbers[index])
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        return self.read(index)[1]
+
+    def digests(self, index: int) -> tuple[bytes, bytes]:
+        drawn = f"{_scenes_version()}/{self.stems[index]}"
+        return digest("picture", drawn), digest("mask", drawn)
+
+    def only(self, indices: Sequence[int]) -> SceneSource:
+        return SceneSource(self.part, numbers=[self.numbers[index] for index in indices])
+
+
+def find_source(name: str) -> Source:
+    """A data set to be scored on: a name of the catalogue, a folder with {images,masks}, or ``scenes``."""
+    return SceneSource("test") if name == SCENES else PairSource(find_dataset(name))
+
+
+def digest(*parts: str | bytes) -> bytes:
+    """A content hash, 20 bytes, of parts that cannot run into one another."""
+    found = hashlib.blake2b(digest_size=20)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        found.update(len(data).to_bytes(8, "little"))
+        found.update(data)
+    return found.digest()
+
+
+def file_digest(path: Path) -> bytes:
+    """The content hash of a file. Raises ArnError naming it when it cannot be read."""
+    try:
+        return digest(path.read_bytes())
+    except OSError as error:
+        raise ArnError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+@cache
+def _scenes_version() -> str:
+    return digest(Path(scenes.__file__).read_bytes()).hex()
