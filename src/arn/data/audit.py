@@ -180,7 +180,7 @@ def hashes(thumbnails: NDArray[np.uint8], margin: int = 0) -> NDArray[np.float32
     inside -= inside.mean(axis=(1, 2), keepdims=True)
     weight = np.hypot(frequency[:, None], frequency).astype(np.float32)
     waves = ((basis @ inside @ basis.T) * weight).reshape(len(thumbnails), -1)[:, 1:]
-    return waves / np.maximum(np.linalg.norm(waves, axis=1, keepdims=True), np.float32(1e-3))  # type: ignore[no-any-return]
+    return waves / np.maximum(np.linalg.norm(waves, axis=1, keepdims=True), np.float32(1e-3))
 
 
 def _candidates(
