@@ -13,7 +13,7 @@ VERBS = {
     "bench": "score checkpoints, ONNX files and folders of maps on data sets, in one table",
     "predict": "make maps, overlays or cutouts of a picture, a folder or a video",
     "export": "write a trained network as safetensors and ONNX, checked against the checkpoint",
-    "data": "list | verify NAME | audit A B: the data sets, whether they are whole, and what they share",
+    "data": "list | fetch NAME | verify NAME | audit A B: the data sets, whether they are whole, what they share",
 }
 
 _USAGE = """usage: arn VERB [key=value ...]

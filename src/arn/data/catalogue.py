@@ -29,7 +29,9 @@ class Dataset:
     """One published data set.
 
     `count` is the number of pairs its authors publish. `layouts` are tried in order, the plain one first. `source`
-    names the place to get it from; nothing in this package downloads without being asked.
+    names the place to get it from; nothing in this package downloads without being asked. `archives` are the authors'
+    ZIP files, for `arn data fetch`: addresses as many public projects give them, not tried by us. Empty where the set
+    lies on a drive that hands out no file to a program.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Dataset:
     source: str
     layouts: tuple[Layout, ...]
     notes: str = ""
+    archives: tuple[str, ...] = ()
 
 
 _UNSTATED = "no licence stated by the authors; used for research. The pictures keep their own copyrights"
@@ -63,6 +66,7 @@ _ALL = (
             Layout("Imgs/*.jpg", "Imgs/*.png"),
         ),
         notes="Pictures (.jpg) and masks (.png) share one folder. The ARN paper trains on 6,000 of them.",
+        archives=("http://mftp.mmcheng.net/Data/MSRA10K_Imgs_GT.zip",),
     ),
     Dataset(
         name="DUT-OMRON",
@@ -87,6 +91,10 @@ _ALL = (
             "figures are on all 5,168. Archives older than 2018 hold four pictures more, without masks, which the "
             "authors ask to delete: img_561715398, sun_bqfgwnmzhjwuphdi, sun_bswlalhygmnrhvuw, sun_buaqzytduodbufcb."
         ),
+        archives=(
+            "http://saliencydetection.net/dut-omron/download/DUT-OMRON-image.zip",
+            "http://saliencydetection.net/dut-omron/download/DUT-OMRON-gt-pixelwise.zip.zip",
+        ),
     ),
     Dataset(
         name="DUTS-TR",
@@ -104,6 +112,7 @@ _ALL = (
             "Masks as released have gray edges, and a few are stored as RGB. Eleven groups of pictures are "
             "byte-identical under different names."
         ),
+        archives=("http://saliencydetection.net/duts/download/DUTS-TR.zip",),
     ),
     Dataset(
         name="DUTS-TE",
@@ -118,6 +127,7 @@ _ALL = (
         source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TE)",
         layouts=(PLAIN, Layout("DUTS-TE-Image", "DUTS-TE-Mask")),
         notes="Masks as released have gray edges.",
+        archives=("http://saliencydetection.net/duts/download/DUTS-TE.zip",),
     ),
     Dataset(
         name="ECSSD",
@@ -132,6 +142,10 @@ _ALL = (
         ),
         layouts=(PLAIN, Layout("images", "ground_truth_mask")),
         notes="74 pictures are also in SOD, whose pictures are BSDS's: not independent of it.",
+        archives=(
+            "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/data/ECSSD/images.zip",
+            "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/data/ECSSD/ground_truth_mask.zip",
+        ),
     ),
     Dataset(
         name="HKU-IS",
@@ -162,6 +176,7 @@ _ALL = (
             "Masks are graded: shares of twelve observers, multiples of 255/12. The threshold changes the scores, and "
             "five masks are empty above 127."
         ),
+        archives=("http://cbs.ic.gatech.edu/salobj/download/salObj.zip",),
     ),
     Dataset(
         name="SOD",

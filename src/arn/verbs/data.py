@@ -1,4 +1,5 @@
 """arn data list           the data sets of the catalogue, what of them is below the data root, and where to get them
+arn data fetch NAME     download a data set from its authors (from=ADDRESS: a mirror's ZIP file) below the data root
 arn data verify NAME    count, readability, sizes and masks of a data set, or of a folder with {images,masks}
 arn data audit A [B]    pictures that two data sets or folders of pictures share, or that one holds twice: exactly, or
                         mirrored, re-encoded, resized, gray, slightly cropped. Writes pairs.csv and contact sheets to
@@ -13,11 +14,12 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 from arn.data.audit import KINDS, audit, find_pictures, write_report
 from arn.data.catalogue import CATALOGUE, data_root
+from arn.data.fetch import fetch
 from arn.data.pairs import find_dataset, verify
 from arn.errors import ArnError
 
@@ -28,6 +30,8 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["list"]:
             return list_datasets()
+        case ["fetch", name, *rest] if all(one.startswith("from=") for one in rest):
+            return fetch_dataset(name, [one.removeprefix("from=") for one in rest])
         case ["verify", name]:
             return verify_dataset(name)
         case ["audit", *rest]:
@@ -35,7 +39,10 @@ def main(arguments: list[str]) -> int:
             names = [one for one in rest if not one.startswith("output=")]
             if 1 <= len(names) <= 2 and len(output) <= 1 and all([*names, *output]):
                 return audit_datasets(names, Path(output[0]) if output else None)
-    raise ArnError("usage: arn data list | arn data verify NAME | arn data audit A [B] [output=FOLDER]")
+    raise ArnError(
+        "usage: arn data list | arn data fetch NAME [from=ADDRESS] | arn data verify NAME | arn data audit A [B] "
+        "[output=FOLDER]"
+    )
 
 
 def list_datasets() -> int:
@@ -51,6 +58,26 @@ def list_datasets() -> int:
         table.add_row(dataset.name, dataset.role, f"{dataset.count:,}", here, dataset.citation, dataset.source)
     table.add_row("scenes", "train and test", "-", "drawn", "this project", "nowhere: drawn when needed")
     console.print(table)
+    return 0
+
+
+def fetch_dataset(name: str, archives: list[str]) -> int:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def advance(archive: str, done: int, total: int | None) -> None:
+            if archive not in bars:
+                bars[archive] = progress.add_task(archive, total=total)
+            progress.update(bars[archive], completed=done)
+
+        pairs, sums = fetch(name, archives, progress=advance)
+    dataset = next(one for one in CATALOGUE.values() if one.name.lower() == name.lower())
+    console.print(f"{dataset.name}: {pairs:,} pairs in {data_root() / dataset.name}")
+    for archive, digest in sums.items():
+        console.print(f"  {archive}  sha256 {digest}")
+    console.print(f"  licence: {dataset.licence}")
+    console.print(f"  cite:    {dataset.citation}")
     return 0
 
 

@@ -1,0 +1,129 @@
+"""Fetching a data set from where its authors put it: resumed where a connection broke, whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from arn.data.catalogue import CATALOGUE, data_root
+from arn.data.pairs import find_dataset
+from arn.errors import ArnError
+
+Progress = Callable[[str, int, int | None], None]
+_BLOCK = 1 << 20  # bytes
+
+
+def fetch(
+    name: str, archives: Sequence[str] = (), root: Path | None = None, progress: Progress | None = None
+) -> tuple[int, dict[str, str]]:
+    """Download a data set's archives, unpack them and lay them below the data root once they are complete.
+
+    Args:
+        name: of the catalogue.
+        archives: addresses of ZIP files to take instead of the catalogue's (a mirror).
+        root: `data_root()` unless given.
+        progress: called with (file name, bytes so far, all bytes or None).
+
+    Returns:
+        The number of pairs, and the SHA-256 of each archive by file name.
+
+    Raises:
+        ArnError: no such set, no address known for it, something already lies in its place, the address cannot be
+            read, or what came is no ZIP file or not the data set. What was downloaded is kept for the next try.
+    """
+    dataset = {one.name.lower(): one for one in CATALOGUE.values()}.get(name.lower())
+    if dataset is None:
+        raise ArnError(f"No data set '{name}' in the catalogue; there are {', '.join(CATALOGUE)}")
+    addresses = tuple(archives) or dataset.archives
+    if not addresses:
+        raise ArnError(
+            f"{dataset.name} cannot be fetched by a program. Get it from {dataset.source}; "
+            "or name a mirror's ZIP file: from=ADDRESS"
+        )
+    for address in addresses:
+        if urllib.parse.urlparse(address).scheme not in ("http", "https"):
+            raise ArnError(f"from={address}: an address that begins with http:// or https://, please")
+    root = data_root() if root is None else root
+    target, passing = root / dataset.name, root / f".{dataset.name}.fetch"
+    if target.exists():
+        raise ArnError(
+            f"{target} is there already. Check it with arn data verify {dataset.name}, or move it away first."
+        )
+    try:
+        passing.mkdir(parents=True, exist_ok=True)
+        sums = {}
+        unpacked = passing / dataset.name
+        shutil.rmtree(unpacked, ignore_errors=True)
+        for address in addresses:
+            archive = passing / (Path(urllib.parse.urlparse(address).path).name or "archive.zip")
+            sums[archive.name] = _download(address, archive, progress)
+            _unpack(archive, unpacked, address)
+        pairs = find_dataset(dataset.name, passing)
+        if len(pairs) != dataset.count:
+            raise ArnError(
+                f"{addresses[0]}: {len(pairs)} pairs, where {dataset.name} is published with {dataset.count}. They lie "
+                f"in {unpacked}; move them to {target} if they are what you want."
+            )
+        unpacked.rename(target)
+        shutil.rmtree(passing)
+    except OSError as error:
+        raise ArnError(
+            f"Cannot write below {root}: {error.strerror or error}. Free the disk or set ARN_DATA_DIR."
+        ) from error
+    return len(pairs), sums
+
+
+def _download(address: str, archive: Path, progress: Progress | None) -> str:
+    """Into `archive`, going on with what an earlier try left in `<archive>.part`. Returns the SHA-256."""
+    part = archive.with_name(archive.name + ".part")
+    if not archive.is_file():
+        done = part.stat().st_size if part.is_file() else 0
+        request = urllib.request.Request(address, headers={"User-Agent": "arn"})
+        if done:
+            request.add_header("Range", f"bytes={done}-")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                if answer.status != 206:  # the server began at the beginning again
+                    done = 0
+                length = answer.headers.get("Content-Length")
+                total = done + int(length) if length else None
+                with part.open("ab" if done else "wb") as file:
+                    while block := answer.read(_BLOCK):
+                        file.write(block)
+                        done += len(block)
+                        if progress:
+                            progress(archive.name, done, total)
+        except urllib.error.HTTPError as error:
+            if error.code == 416 and done:  # nothing beyond what is there: it was whole
+                total = done
+            else:
+                raise ArnError(f"{address}: the server answers {error.code} {error.reason}") from error
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise ArnError(
+                f"{address} cannot be reached: {reason}. Start again to go on; or name a mirror: from=ADDRESS"
+            ) from error
+        if total is not None and done != total:
+            raise ArnError(f"{address}: the connection broke after {done:,} of {total:,} bytes. Start again to go on.")
+        part.rename(archive)
+    with archive.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unpack(archive: Path, folder: Path, address: str) -> None:
+    try:
+        with zipfile.ZipFile(archive) as content:
+            names = [one for one in content.namelist() if not one.startswith("__MACOSX/") and "/._" not in f"/{one}"]
+            content.extractall(folder, names)  # takes leading slashes and .. out of names by itself
+    except (zipfile.BadZipFile, EOFError) as error:
+        archive.unlink()
+        raise ArnError(
+            f"{address}: what came is no whole ZIP file ({error}). Start again, or name a mirror: from=ADDRESS"
+        ) from error
