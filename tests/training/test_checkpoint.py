@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 import arn
 from arn.errors import ArnError
 from arn.networks import ARN
+from arn.training import checkpoint
 from arn.training.checkpoint import load_network
 
 NETWORK = {
@@ -46,6 +47,22 @@ def test_export_loads(export):
     assert (saliency.name, saliency.input_size) == ("small", 64)
     assert torch.equal(saliency.network.predict.weight, load_file(export / "model.safetensors")["predict.weight"])
     assert not saliency.network.training
+
+
+def test_a_shipped_network_goes_by_its_name(export, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkpoint, "_PRETRAINED", tmp_path / "pretrained")
+    assert checkpoint.shipped() == {}
+    with pytest.raises(ArnError, match="came with this installation"):
+        arn.load()
+    shutil.copytree(export, tmp_path / "pretrained" / "arn_lite")
+    assert checkpoint.shipped() == {"arn_lite": tmp_path / "pretrained" / "arn_lite"}
+    assert arn.load().name == arn.load("arn_lite").name == "small"
+    with pytest.raises(ArnError, match="of arn_lite they did"):
+        arn.load("arn")
+    shutil.copytree(export, tmp_path / "arn")
+    edit(tmp_path / "arn", name="a folder's")
+    assert arn.load("./arn").name == "a folder's"
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])

@@ -11,11 +11,14 @@ import time
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from arn.benchmark.methods import Classical
 from arn.cli import main
 from arn.data import scenes
 from arn.data.pairs import read_mask, write_map
+from arn.training import checkpoint
+from arn.verbs.export import describe
 
 
 @pytest.fixture(autouse=True)
@@ -138,10 +141,22 @@ def test_nothing_to_score(tiny_dataset, tmp_path, capsys):
     assert "checkpoints=" in capsys.readouterr().err
 
 
-def test_without_methods_the_last_training_beside_the_training_free(tiny_dataset, tmp_path, trained):
+def test_without_methods_all_at_hand_are_scored(tiny_dataset, tmp_path, trained, monkeypatch):
+    """The shipped networks, the last training, the training-free; one trained on drawn scenes only on drawn scenes."""
+    monkeypatch.setitem(scenes.COUNTS, "test", 2)
+    monkeypatch.setattr(checkpoint, "_PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(checkpoint, "SHIPPED", {"small": "Small"})
     shutil.copytree(trained, tmp_path / "outputs" / "train" / "today" / "run")
-    assert bench(tmp_path / "run", tiny_dataset, "timing=0") == 0
-    assert [row["method"] for row in rows(tmp_path / "run")][:3] == ["ARN-Lite", "mb", "mb_plus"]
+    network, config = checkpoint.load_network(trained)
+    (tmp_path / "pretrained" / "small").mkdir(parents=True)
+    save_file(network.state_dict(), tmp_path / "pretrained" / "small" / "model.safetensors")
+    described = json.dumps(describe(network, config, trained / "checkpoints" / "best.ckpt", half=False))
+    (tmp_path / "pretrained" / "small" / "config.json").write_text(described)
+    least = ["timing=0", "figures=false", "browser=0", "measures=[mae,f]"]
+    assert bench(tmp_path / "run", tiny_dataset, *least) == 0
+    assert [row["method"] for row in rows(tmp_path / "run")][:2] == ["Small", "mb"]
+    assert main(["bench", *least, f"hydra.run.dir={tmp_path / 'scenes'}"]) == 0
+    assert [row["method"] for row in rows(tmp_path / "scenes")][:3] == ["Small", "last training", "mb"]
 
 
 FILES = ["scores.csv", "per_image.csv", "table.md", "table.tex", "bench.json", "index.html"]

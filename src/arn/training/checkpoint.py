@@ -30,6 +30,17 @@ EXPORT_FORMAT = 1
 """Version of what `arn export` writes; to be raised when an older ARN could not read it rightly."""
 
 
+SHIPPED = {"arn_lite": "ARN-Lite", "arn": "ARN"}
+"""Trained networks that may come with the package, by the name that `arn.load` takes, and what tables call them."""
+
+_PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
+
+
+def shipped() -> dict[str, Path]:
+    """The trained networks that came with this installation: name -> export folder."""
+    return {name: _PRETRAINED / name for name in SHIPPED if (_PRETRAINED / name / "model.safetensors").is_file()}
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and then moves it there: killed at any moment, the old one still stands.
 
@@ -114,9 +125,19 @@ def check_format(version: object, origin: str | Path) -> None:
 def find_weights(path: str | os.PathLike[str]) -> Path:
     """The file of weights that a path means: itself, an export folder's, or the best checkpoint of a run folder.
 
+    The name of a shipped network (`arn_lite`) means that one; a folder of the same name is `./arn_lite`.
+
     Raises:
-        ArnError: a folder that is neither.
+        ArnError: a folder that is neither, or a network that this installation came without.
     """
+    here = shipped()
+    if str(path) in here:
+        return here[str(path)] / "model.safetensors"
+    if str(path) in SHIPPED:
+        raise ArnError(
+            f"{path}: no weights of this network came with this installation (of {', '.join(here) or 'no other'} they "
+            f"did); train it, or write ./{path} for a folder of that name"
+        )
     place = Path(path)
     if not place.is_dir():
         return place
@@ -236,15 +257,16 @@ def at_native_size(probabilities: Tensor, size: tuple[int, ...]) -> Tensor:
     return full[0, 0].clamp_(0, 1)
 
 
-def load(path: str | os.PathLike[str], device: str = "cpu") -> SquarePredictor:
-    """A trained network from a checkpoint, a run folder (its best checkpoint) or what `arn export` wrote.
+def load(path: str | os.PathLike[str] = "arn_lite", device: str = "cpu") -> SquarePredictor:
+    """A trained network: one that came with the package, a checkpoint, a run folder, or what `arn export` wrote.
 
+    >>> arn.load().predict(picture)
     >>> arn.load("outputs/train/latest").predict(picture)
     >>> arn.load("exported/model.onnx").predict(picture)
 
     Args:
-        path: ``*.ckpt``, ``*.safetensors`` with its config.json beside it, ``*.onnx``, or the folder of a run or an
-            export.
+        path: a name of :data:`SHIPPED`, ``*.ckpt``, ``*.safetensors`` with its config.json beside it, ``*.onnx``, or
+            the folder of a run (its best checkpoint) or an export.
         device: of torch; an ONNX file runs on the CPU.
 
     Raises:

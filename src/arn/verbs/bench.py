@@ -162,7 +162,7 @@ def _methods(plain: Mapping[str, Any]) -> list[Method]:
             raise ArnError(f"{key} takes names: {key}={{NAME: VALUE}}, not {plain[key]!r}")
     checkpoints, classical = dict(named["checkpoints"]), plain["methods"]
     if not checkpoints and not named["onnx"] and not named["maps"] and classical is None:
-        checkpoints = {"ARN-Lite": str(_last_training())}
+        checkpoints = _at_hand(scenes="scenes" in plain["datasets"])
         classical = list(METHODS)
     options = (plain["batch_size"], plain["device"])
     methods: list[Method] = [Checkpoint(name, path, *options) for name, path in checkpoints.items()]
@@ -203,16 +203,32 @@ def _cache(folder: str | None, part: Part) -> Iterator[Cache]:
         yield Cache(passing)
 
 
-def _last_training() -> Path:
-    """The run of the last `arn train`; where there is none, a short one on drawn scenes."""
+def _at_hand(scenes: bool) -> dict[str, str]:
+    """What is scored when nothing is named: the networks that came with the package, and the last training here.
+
+    On photographs the last training counts only if it was on photographs; on drawn scenes there is always one.
+    """
+    from arn.training.checkpoint import SHIPPED, shipped
+
+    found = {SHIPPED[name]: name for name in shipped()}
+    last = _last_training(scenes)
+    return found | ({} if last is None else {"last training": str(last)})
+
+
+def _last_training(scenes: bool) -> Path | None:
+    """The run of the last `arn train`; where there is none for drawn scenes, a short one on them."""
     runs = sorted(
         (path.parents[1] for path in Path("outputs/train").glob("**/checkpoints/best.ckpt")),
         key=lambda run: (run / "checkpoints" / "best.ckpt").stat().st_mtime,
     )
     finished = [run for run in runs if (run / "metrics.json").is_file()]
+    if not scenes:
+        finished = [run for run in finished if Checkpoint(run.name, run).trained_on != ("scenes",)]
     if finished:
-        console.print(f"no methods were named: the last training, {finished[-1]}, beside the training-free ones")
+        console.print(f"no methods were named: the last training, {finished[-1]}, is one of them")
         return finished[-1]
+    if not scenes:
+        return None
     console.print("no methods were named and nothing was trained yet: a short training on drawn scenes comes first")
     run = Path("outputs/train/for_bench")
     short = ["data.train_limit=800", "trainer.max_epochs=2", "panels=0", f"hydra.run.dir={run}"]
