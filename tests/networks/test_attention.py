@@ -84,6 +84,117 @@ def test_exported_attention_is_the_same_in_blocks(monkeypatch):
         torch.testing.assert_close(program.module()(batch), layer(batch), rtol=1e-4, atol=1e-5)
 
 
+def operands(batch, positions, keys, channels, dtype=torch.float32, spread=1.0):
+    """Query, key and value as the 1 x 1 convolutions give them in channels_last."""
+    shapes = ((positions, channels // 8), (keys, channels // 8), (keys, channels))
+    drawn = [torch.randn(batch, length, width) * spread for length, width in shapes]
+    return [one.to(dtype).transpose(1, 2).requires_grad_() for one in drawn]
+
+
+def matrix_attention(query, key, value):
+    return value @ torch.softmax(query.transpose(1, 2) @ key, dim=2).transpose(1, 2)
+
+
+def with_gradients(function, operands, direction):
+    out = function(*operands)
+    return [out, *torch.autograd.grad((out * direction).sum(), operands)]
+
+
+def off(found, exact):
+    """The largest difference, relative to the largest value."""
+    return float((found.detach().double() - exact.detach()).abs().max() / exact.detach().abs().max())
+
+
+@pytest.mark.parametrize(("positions", "keys"), [(1500, 1500), (1031, 263), (300, 1999)])
+@pytest.mark.parametrize("blocks", [(256, 1600), (64, 100), (7, 2000)])
+def test_blocks_are_the_whole_matrix(monkeypatch, positions, keys, blocks):
+    """Odd lengths, several blocks a side, logits of every usual size: outputs and gradients to 1e-5, relative."""
+    monkeypatch.setattr(attention, "ROWS", blocks[0])
+    monkeypatch.setattr(attention, "KEYS", blocks[1])
+    monkeypatch.setattr(attention, "WHOLE", 0)
+    torch.manual_seed(0)
+    ours = operands(2, positions, keys, 16, spread=3)
+    direction = torch.randn(2, 16, positions)
+    doubles = [one.detach().double().requires_grad_() for one in ours]
+    exact = with_gradients(matrix_attention, doubles, direction.double())
+    plain = with_gradients(matrix_attention, ours, direction)
+    for mine, naive, wanted in zip(with_gradients(position_attention, ours, direction), plain, exact, strict=True):
+        assert mine.shape == wanted.shape
+        assert off(mine, wanted) < max(1e-5, 2 * off(naive, wanted))
+
+
+def test_bfloat16_loses_no_more_than_its_operands(monkeypatch):
+    """Logits up to 60, where bfloat16 itself has steps of a quarter: they are float32 inside."""
+    monkeypatch.setattr(attention, "WHOLE", 0)
+    torch.manual_seed(0)
+    ours = operands(1, 900, 900, 16, torch.bfloat16, spread=3)
+    direction = torch.randn(1, 16, 900).bfloat16()
+    doubles = [one.detach().double().requires_grad_() for one in ours]
+    exact = with_gradients(matrix_attention, doubles, direction.double())
+    found = with_gradients(position_attention, ours, direction)
+    assert all(one.dtype == torch.bfloat16 for one in found)
+    assert max(off(mine, wanted) for mine, wanted in zip(found, exact, strict=True)) < 0.03
+    naive = with_gradients(matrix_attention, ours, direction)
+    assert off(naive[0], exact[0]) > 3 * off(found[0], exact[0])
+
+
+def test_float16_cannot_overflow(monkeypatch):
+    monkeypatch.setattr(attention, "WHOLE", 0)
+    torch.manual_seed(0)
+    ours = operands(1, 300, 300, 16, torch.float16, spread=4)
+    found = position_attention(*ours)
+    assert found.dtype == torch.float16
+    assert off(found, matrix_attention(*(one.detach().double() for one in ours))) < 2e-3
+
+
+@pytest.mark.parametrize("size", [300.0, 3000.0, -3000.0])
+def test_a_key_far_above_the_sample(monkeypatch, size):
+    """The one key that decides every row is not among those looked at first: 2^logit would be infinite."""
+    monkeypatch.setattr(attention, "WHOLE", 0)
+    monkeypatch.setattr(attention, "KEYS", 64)
+    torch.manual_seed(0)
+    query, key, value = (one.detach() for one in operands(1, 150, 150, 16))
+    query[:, 0], key[:, 0] = 1.0, 0.0
+    key[:, 0, 100 if size > 0 else 96] = size  # 96 is of the sample
+    ours = [one.requires_grad_() for one in (query, key, value)]
+    doubles = [one.detach().double().requires_grad_() for one in ours]
+    direction = torch.randn(1, 16, 150)
+    exact = with_gradients(matrix_attention, doubles, direction.double())
+    found = with_gradients(position_attention, ours, direction)
+    assert all(bool(one.isfinite().all()) for one in found)
+    # Not those of query and key: a weight of 1 has none, and what rounding leaves of it is multiplied by the size.
+    assert off(found[0], exact[0]) < 1e-5
+    assert off(found[3], exact[3]) < 1e-5
+
+
+@pytest.mark.parametrize("whole", [0, 2**20])
+def test_autocast_does_not_reach_the_logits(monkeypatch, whole):
+    monkeypatch.setattr(attention, "WHOLE", whole)
+    torch.manual_seed(0)
+    ours = [one.detach() for one in operands(2, 400, 400, 16, torch.bfloat16, spread=3)]
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = position_attention(*ours)
+    assert torch.equal(inside, position_attention(*ours))
+    assert off(inside, matrix_attention(*(one.double() for one in ours))) < 0.01
+
+
+def test_streamed_attention_of_other_devices_is_the_same():
+    """What GPUs run, on this machine's kernels."""
+    torch.manual_seed(0)
+    ours = operands(2, 300, 170, 16)
+    direction = torch.randn(2, 16, 300)
+    exact = with_gradients(matrix_attention, ours, direction)
+    for mine, wanted in zip(with_gradients(attention._streamed_attention, ours, direction), exact, strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_blocks_keep_channels_last():
+    layer = SelfAttention(16)
+    torch.nn.init.ones_(layer.gamma)
+    y = layer(torch.randn(2, 16, 24, 24).to(memory_format=torch.channels_last))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
 MEASURE = """
 import torch
 from arn.networks import SelfAttention
