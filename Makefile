@@ -2,6 +2,8 @@
 
 # Handed on to the command as it is: make train ARGS="network=arn_lite"
 ARGS ?=
+# Of `make sweep`: a file of sweeps/.
+SWEEP ?=
 
 VENV := .venv
 STAMP := $(VENV)/.stamp
@@ -20,7 +22,7 @@ BIN := $(if $(findstring /,$(PYTHON)),$(dir $(PYTHON)),)
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train bench predict test lint perf clean
+.PHONY: help setup train sweep bench report predict test lint perf clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":[^#]*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -34,8 +36,14 @@ setup: $(READY) ## Create .venv and install everything at the versions of constr
 train: $(READY) ## Train a network; without ARGS on drawn scenes, in minutes, with a table and panels at the end
 	$(BIN)arn train $(ARGS)
 
+sweep: $(READY) ## Train every job of a published sweep, go on where it stopped: make sweep SWEEP=ablation ARGS="seed=0,1"
+	$(BIN)arn sweep $(SWEEP) $(ARGS)
+
 bench: $(READY) ## Score checkpoints and map folders: make bench ARGS="datasets=[ECSSD] checkpoints={ARN: FILE}"
 	$(BIN)arn bench $(ARGS)
+
+report: $(READY) ## Tables, tests, figures and a page of a sweep: make report ARGS="runs=outputs/sweeps/ablation_scenes"
+	$(BIN)arn report $(ARGS)
 
 predict: $(READY) ## Draw maps, overlays or cutouts: make predict ARGS="input=PATH output=DIR checkpoint=FILE"
 	$(BIN)arn predict $(ARGS)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
+import time
 
 from arn.errors import ArnError
 
 VERBS = {
     "train": "train a network, score it on its test sets and draw its maps",
+    "sweep": "NAME: train every job of a published sweep, skipping what is done; alone: list the sweeps",
     "bench": "score checkpoints, ONNX files and folders of maps on data sets, in one table",
     "predict": "make maps, overlays or cutouts of a picture, a folder or a video",
     "export": "write a trained network as safetensors and ONNX, checked against the checkpoint",
+    "report": "make tables, tests, figures and a page of the runs of a sweep",
     "data": "list | fetch NAME | verify NAME | audit A B: the data sets, whether they are whole, what they share",
 }
 
@@ -45,8 +50,13 @@ def main(argv: list[str] | None = None) -> int:
         if "--help" in rest or "-h" in rest:
             print(_help(verb))
             return 0
-        if verb in ("train", "bench", "predict") and argv is None:
+        if os.environ.get("ARN_ENDS_WITH_PARENT"):
+            _end_with_parent()
+        if verb in ("train", "sweep", "bench", "predict") and argv is None:
             _tune_allocator()
+        if verb == "train" and {"-m", "--multirun"} & set(rest):  # starts trainings, and needs no torch for that
+            importlib.import_module("arn.verbs.sweep").multirun(rest)
+            return 0
         return int(importlib.import_module(f"arn.verbs.{verb}").main(rest) or 0)
     except ArnError as error:
         print(f"arn {verb}: error: {error.told}", file=sys.stderr)
@@ -71,6 +81,21 @@ def _help(verb: str) -> str:
             groups.append(f"  {folder.name}={'|'.join(sorted(choice.stem for choice in folder.glob('*.yaml')))}")
     body = text.split("\nhydra:\n")[0].rstrip()
     return "\n".join([f"arn {verb}: {VERBS[verb]}", "", body, *(["", "Groups:", *groups] if groups else [])])
+
+
+def _end_with_parent() -> None:
+    """Let a job of a sweep, and each rank of a job, end within a second of the process that started it.
+
+    A sweep that is killed leaves no training behind that would write to the folder that the next start goes on with.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="arn-parent", daemon=True).start()
 
 
 def _tune_allocator() -> None:

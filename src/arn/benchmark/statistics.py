@@ -81,7 +81,7 @@ def estimates(rows: Rows, names: Sequence[str] | None = None) -> dict[str, float
 
 
 def bootstrap(
-    rows: Rows,
+    rows: Rows | Sequence[Rows],
     names: Sequence[str] | None = None,
     *,
     resamples: int = 10_000,
@@ -90,23 +90,29 @@ def bootstrap(
 ) -> dict[str, Interval]:
     """Percentile bootstrap intervals (Efron 1979) of aggregates over pictures, by name.
 
-    The same `seed` on the same pictures gives the same intervals, whatever order they were scored in. Raises ArnError
-    for unknown names and for fewer than two pictures.
+    Of several runs of one method (its seeds), the mean of the runs' aggregates: pictures are drawn for all runs
+    together, and the runs are held fixed. The same `seed` on the same pictures gives the same intervals, whatever order
+    they were scored in. Raises ArnError for unknown names, for fewer than two pictures, and for runs on different ones.
     """
-    chosen = _names(rows, names)
-    columns, table = _needed(rows, chosen)
-    drawn = {name: np.empty(resamples) for name in chosen}
-    for block, weights in _resampled(len(rows), resamples, seed):
-        means = weights @ table
-        for name in chosen:
-            drawn[name][block] = _aggregate(name, rows.protocol, columns, means)
-    point = estimates(rows, chosen)
+    runs = _runs(rows)
+    chosen = _names(runs[0], names)
+    columns = _needed(runs[0], chosen)[0]
+    protocol = runs[0].protocol
+    drawn = {name: np.zeros(resamples) for name in chosen}
+    for one in runs:
+        _, table = _needed(one, chosen)
+        for block, weights in _resampled(len(one), resamples, seed):
+            means = weights @ table
+            for name in chosen:
+                drawn[name][block] += _aggregate(name, protocol, columns, means) / len(runs)
+    points = [estimates(one, chosen) for one in runs]
+    point = {name: float(np.mean([one[name] for one in points])) for name in chosen}
     return {name: _interval(point[name], drawn[name], confidence) for name in chosen}
 
 
 def compare(
-    first: Rows,
-    second: Rows,
+    first: Rows | Sequence[Rows],
+    second: Rows | Sequence[Rows],
     names: Sequence[str] | None = None,
     *,
     resamples: int = 10_000,
@@ -120,45 +126,64 @@ def compare(
     is. For max F this swaps whole precision and recall curves, so the null hypothesis is that the two methods' rows are
     exchangeable.
 
-    Raises ArnError where the two were not scored on the same pictures, protocol and measures.
+    Of several runs each (the same seeds, in the same order), the difference is that of the means over runs of the
+    aggregate, and a picture is swapped in all runs at once. The runs are held fixed.
+
+    Raises ArnError where the two were not scored on the same pictures, protocol and measures, or have unequal numbers
+    of runs.
     """
-    _check_paired(first, second)
-    chosen = _names(first, names)
-    columns, a = _needed(first, chosen)
-    _, b = _needed(second, chosen)
-    protocol = first.protocol
-    n = len(first)
+    ours, theirs = _runs(first), _runs(second)
+    if len(ours) != len(theirs):
+        raise ArnError(f"A paired test needs as many runs of each: there are {len(ours)} and {len(theirs)}.")
+    _check_paired(ours[0], theirs[0])
+    chosen = _names(ours[0], names)
+    columns = _needed(ours[0], chosen)[0]
+    protocol, n = ours[0].protocol, len(ours[0])
 
     def difference(name: str, means_a: Array, means_b: Array) -> Array:
-        return _aggregate(name, protocol, columns, means_a) - _aggregate(name, protocol, columns, means_b)
+        gap = _aggregate(name, protocol, columns, means_a) - _aggregate(name, protocol, columns, means_b)
+        return gap / len(ours)
 
-    drawn = {name: np.empty(resamples) for name in chosen}
-    for block, weights in _resampled(n, resamples, seed):
-        means_a, means_b = weights @ a, weights @ b
+    drawn = {name: np.zeros(resamples) for name in chosen}
+    flipped = {name: np.zeros(resamples) for name in chosen}
+    point = dict.fromkeys(chosen, 0.0)
+    for one, other in zip(ours, theirs, strict=True):
+        (_, a), (_, b) = _needed(one, chosen), _needed(other, chosen)
+        for block, weights in _resampled(n, resamples, seed):
+            means_a, means_b = weights @ a, weights @ b
+            for name in chosen:
+                drawn[name][block] += difference(name, means_a, means_b)
+        mean_a, mean_b = a.mean(axis=0, keepdims=True), b.mean(axis=0, keepdims=True)
+        gap = (b - a) / n
+        generator = np.random.default_rng([seed, 1])  # anew: the same pictures are swapped in every run
+        for block in _blocks(resamples):
+            swapped = generator.integers(0, 2, (block.stop - block.start, n)).astype(np.float64)
+            moved = swapped @ gap
+            for name in chosen:
+                flipped[name][block] += difference(name, mean_a + moved, mean_b - moved)
         for name in chosen:
-            drawn[name][block] = difference(name, means_a, means_b)
-
-    mean_a, mean_b = a.mean(axis=0, keepdims=True), b.mean(axis=0, keepdims=True)
-    point = {name: float(difference(name, mean_a, mean_b)[0]) for name in chosen}
-    reached = dict.fromkeys(chosen, 0)
-    gap = (b - a) / n
-    generator = np.random.default_rng([seed, 1])
-    for block in _blocks(resamples):
-        swapped = generator.integers(0, 2, (block.stop - block.start, n)).astype(np.float64)
-        moved = swapped @ gap
-        for name in chosen:
-            flipped = difference(name, mean_a + moved, mean_b - moved)
-            # A rounding error must not break a tie with what was observed: swapping nobody is one of the outcomes.
-            reached[name] += int(np.count_nonzero(np.abs(flipped) >= abs(point[name]) - 1e-12))
+            point[name] += float(difference(name, mean_a, mean_b)[0])
     found = {}
     for name in chosen:
         below, above = np.count_nonzero(drawn[name] <= 0), np.count_nonzero(drawn[name] >= 0)
+        # A rounding error must not break a tie with what was observed: swapping nobody is one of the outcomes.
+        reached = int(np.count_nonzero(np.abs(flipped[name]) >= abs(point[name]) - 1e-12))
         found[name] = Comparison(
             difference=_interval(point[name], drawn[name], confidence),
             p_bootstrap=min(1.0, 2 * (min(int(below), int(above)) + 1) / (resamples + 1)),
-            p_sign_flip=(reached[name] + 1) / (resamples + 1),
+            p_sign_flip=(reached + 1) / (resamples + 1),
         )
     return found
+
+
+def _runs(rows: Rows | Sequence[Rows]) -> Sequence[Rows]:
+    """Raises ArnError unless there is one and all are of the same pictures, protocol and measures."""
+    runs = [rows] if isinstance(rows, Rows) else rows
+    if not runs:
+        raise ArnError("No run was given, so there is nothing to compare.")
+    for one in runs[1:]:
+        _check_paired(runs[0], one)
+    return runs
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

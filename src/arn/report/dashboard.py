@@ -1,4 +1,4 @@
-"""A bench on W&B: the table, the curves, the figures, the scores as summary, bench.json as artifact."""
+"""A bench or the report of a sweep on W&B: tables, curves, figures, the scores as summary, the JSON as artifact."""
 
 from __future__ import annotations
 
@@ -16,15 +16,8 @@ def log_bench(chosen: Mapping[str, Any], content: Mapping[str, Any], run: Path) 
     """
     import wandb
 
-    options = {key: value for key, value in chosen.items() if key not in ("_target_", "save_dir", "offline")}
-    with wandb.init(
-        dir=str(chosen.get("save_dir") or run),
-        mode="offline" if chosen.get("offline") else "online",
-        job_type="bench",
-        config={key: content[key] for key in ("provenance", "methods", "protocols", "views", "warnings")},
-        reinit="finish_previous",
-        **options,
-    ) as session:
+    shown = {key: content[key] for key in ("provenance", "methods", "protocols", "views", "warnings")}
+    with _session(chosen, run, "bench", shown) as session:
         views = {view["id"]: view for view in content["views"]}
         names = [name for name in SCORES if any(name in one["values"] for one in content["scores"])]
         table = wandb.Table(["method", "view", "protocol", *names, "pictures", "seconds_per_picture"])
@@ -52,3 +45,58 @@ def log_bench(chosen: Mapping[str, Any], content: Mapping[str, Any], run: Path) 
         artifact = wandb.Artifact(f"bench-{session.id}", type="bench")
         artifact.add_file(str(run / "bench.json"))
         session.log_artifact(artifact)
+
+
+def log_report(chosen: Mapping[str, Any], content: Mapping[str, Any], run: Path) -> None:
+    """Log the report of a sweep as one run of job type ``report``: a summary table that a W&B report can show.
+
+    `chosen`, `run`: as of :func:`log_bench`. `content`: of report.json.
+    """
+    import wandb
+
+    shown = {key: content[key] for key in ("provenance", "reference", "variants", "protocols", "warnings")}
+    with _session({**chosen, "save_dir": str(run)}, run, "report", shown) as session:
+        columns: list[str | int] = [
+            "variant",
+            "set",
+            "score",
+            "mean",
+            "sd",
+            "seeds",
+            "low",
+            "high",
+            "difference",
+            "p_holm",
+        ]
+        columns += ["parameters", "training_seconds", "seconds_per_map"]
+        variants = {one["name"]: one for one in content["variants"]}
+        table = wandb.Table(columns)
+        for one in content["scores"]:
+            variant, gap = variants[one["variant"]], one["difference"] or {}
+            line = [one["variant"], one["dataset"], one["score"], one["mean"], one["sd"], len(variant["seeds"])]
+            line += [one["low"], one["high"], gap.get("estimate"), gap.get("p_holm")]
+            table.add_data(*line, *(variant[str(key)] for key in columns[-3:]))
+            session.summary[f"{one['dataset']}/{one['variant']}/{one['score']}"] = one["mean"]
+        logged: dict[str, Any] = {"summary": table}
+        for path in sorted((run / "figures").glob("*.png")):
+            logged[f"figures/{path.stem}"] = wandb.Image(str(path))
+        session.log(logged)
+        artifact = wandb.Artifact(f"report-{session.id}", type="report")
+        for name in ("report.json", "table.md", "index.html"):
+            artifact.add_file(str(run / name))
+        session.log_artifact(artifact)
+
+
+def _session(chosen: Mapping[str, Any], run: Path, job_type: str, shown: Mapping[str, Any]) -> Any:
+    """A W&B run that ends with its block."""
+    import wandb
+
+    options = {key: value for key, value in chosen.items() if key not in ("_target_", "save_dir", "offline")}
+    return wandb.init(
+        dir=str(chosen.get("save_dir") or run),
+        mode="offline" if chosen.get("offline") else "online",
+        job_type=job_type,
+        config=dict(shown),
+        reinit="finish_previous",
+        **options,
+    )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arn.benchmark.cache import Cache, code_version
-from arn.benchmark.results import ranked
+from arn.benchmark.results import SCORES, ranked
 from arn.data.sources import digest
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")
@@ -145,6 +145,85 @@ def _bars(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
     axes.set(ylim=(0, 1.0), title=f"{title}, adaptive threshold")
     axes.grid(axis="x", visible=False)
     axes.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.12 if len(ordered) <= 4 else -0.3))
+    return figure
+
+
+# -------------------------------------------------------------------------------------------------------------- sweeps
+
+
+def draw_sweep(report: Mapping[str, Any]) -> Drawn:
+    """A figure for each test set of a sweep's report, PNG and SVG: both scores, seed by seed, and their means.
+
+    Against the key that the variants differ in, where it is one number (T); bars otherwise, with the reference's mean
+    as a line across.
+    """
+    files: Drawn = {}
+    for dataset in report["datasets"]:
+        entries = [one for one in report["scores"] if one["dataset"] == dataset]
+        draw = _against if report["axis"] else _variant_bars
+        for suffix, data in _written(lambda draw=draw, dataset=dataset, given=entries: draw(report, dataset, given)):
+            files[f"{'against_' + slug(report['axis']) if report['axis'] else 'variants'}_{slug(dataset)}.{suffix}"] = (
+                data
+            )
+    return files
+
+
+def _two_scores(report: Mapping[str, Any], dataset: str, width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(f"{dataset}, protocol {report['protocols'][0]['name']}", fontsize=8)
+    return figure, figure.subplots(1, 2)
+
+
+def _error(one: Mapping[str, Any]) -> float:
+    return one["sd"] or 0.0
+
+
+_BETTER = {True: "higher is better", False: "lower is better"}
+
+
+def _against(report: Mapping[str, Any], dataset: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+    key = report["axis"]
+    at = {one["name"]: one["settings"][key] for one in report["variants"]}
+    figure, both = _two_scores(report, dataset, _PAGE, 2.6)
+    for number, (axes, score) in enumerate(zip(both, ("max_f", "mae"), strict=True)):
+        mine = [one for one in entries if one["score"] == score]
+        places = [at[one["variant"]] for one in mine]
+        style = {"color": COLOURS[number], "marker": "o", "markersize": 4, "capsize": 3, "elinewidth": 0.8}
+        axes.errorbar(places, [one["mean"] for one in mine], yerr=[_error(one) for one in mine], **style)
+        for place, one in zip(places, mine, strict=True):
+            values = list(one["by_seed"].values())
+            axes.plot([place] * len(values), values, ".", color="#777777", markersize=3, zorder=1)
+        if all(isinstance(place, int) for place in places):
+            axes.set_xticks(sorted(places))
+        label, higher, _ = SCORES[score]
+        axes.set(xlabel="T" if key == "network.rcl.steps" else key, ylabel=f"{label} ({_BETTER[higher]})")
+    return figure
+
+
+def _variant_bars(report: Mapping[str, Any], dataset: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+    names = [one["name"] for one in report["variants"]]
+    figure, both = _two_scores(report, dataset, _PAGE, 0.9 + 0.32 * len(names))
+    for number, (axes, score) in enumerate(zip(both, ("max_f", "mae"), strict=True)):
+        mine = {one["variant"]: one for one in entries if one["score"] == score}
+        places = np.arange(len(names))[::-1]
+        means = [mine[name]["mean"] for name in names]
+        style: dict[str, Any] = {"color": COLOURS[number], "height": 0.62, "edgecolor": "white", "linewidth": 0.4}
+        errors = {"elinewidth": 0.8, "capsize": 3}
+        axes.barh(places, means, xerr=[_error(mine[name]) for name in names], error_kw=errors, **style)
+        for place, name in zip(places, names, strict=True):
+            values = list(mine[name]["by_seed"].values())
+            axes.plot(values, [place] * len(values), ".", color="black", markersize=3, zorder=3)
+        axes.axvline(mine[report["reference"]]["mean"], color="#777777", linewidth=0.8, linestyle=DASHES[1])
+        everything = [value for one in mine.values() for value in one["by_seed"].values()]
+        reach = max(max(everything) - min(everything), 1e-3)
+        # Bars from zero would hide what an ablation is about; the axis says where it begins.
+        axes.set_xlim(max(0.0, min(everything) - reach), max(everything) + 0.35 * reach)
+        axes.set_yticks(places, names if number == 0 else [""] * len(names))
+        label, higher, _ = SCORES[score]
+        axes.set(xlabel=f"{label} ({_BETTER[higher]}; axis does not begin at 0)")
+        axes.grid(axis="y", visible=False)
     return figure
 
 

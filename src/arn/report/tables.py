@@ -35,7 +35,7 @@ def scores_csv(bench: Bench) -> str:
                 line[f"{name}_{end}"] = _exact(value)
         line |= {"seconds_per_picture": _exact(one["seconds_per_picture"]), "device": one["device"] or ""}
         lines.append(line)
-    return _csv(head, lines)
+    return to_csv(head, lines)
 
 
 def per_image_csv(rows: Iterable[tuple[str, str, str, Rows]]) -> str:
@@ -50,7 +50,7 @@ def per_image_csv(rows: Iterable[tuple[str, str, str, Rows]]) -> str:
             lines.append(
                 line | {name: _exact(float(column[number])) for name, column in zip(names, columns, strict=True)}
             )
-    return _csv(["method", "dataset", "view", "protocol", "stem", *names], lines)
+    return to_csv(["method", "dataset", "view", "protocol", "stem", *names], lines)
 
 
 def _held(rows: Rows) -> set[str]:
@@ -63,7 +63,7 @@ def _exact(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
-def _csv(head: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> str:
+def to_csv(head: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, head, lineterminator="\n")
     writer.writeheader()
@@ -174,11 +174,11 @@ def _latex_table(
     cells = _Cells(bench, views, columns)
     timed = any(one["seconds_per_picture"] is not None for one in bench["scores"])
     width = len(cells.columns)
-    heads = " & ".join(f"\\multicolumn{{{width}}}{{c}}{{{_tex(view['label'])}}}" for view in views)
+    heads = " & ".join(f"\\multicolumn{{{width}}}{{c}}{{{escape_tex(view['label'])}}}" for view in views)
     rules = " ".join(
         f"\\cmidrule(lr){{{2 + number * width}-{1 + (number + 1) * width}}}" for number in range(len(views))
     )
-    under = " & ".join(f"{_tex(SCORES[name][0])} ${_arrow(name)}$" for _ in views for name in cells.columns)
+    under = " & ".join(f"{escape_tex(SCORES[name][0])} ${_arrow(name)}$" for _ in views for name in cells.columns)
     lines = [
         "\\begin{table}",
         "\\centering\\small",
@@ -193,10 +193,10 @@ def _latex_table(
         line = [cells.latex(method, view["id"], name) for view in views for name in cells.columns]
         if timed:
             line.append(_milliseconds(cells.seconds(method)))
-        lines.append(f"{_tex(method)} & " + " & ".join(line) + " \\\\")
+        lines.append(f"{escape_tex(method)} & " + " & ".join(line) + " \\\\")
     if bench.get("printed") and protocol is bench["protocols"][0]:
         lines += _printed_latex(bench, views, cells.columns, timed)
-    told = " ".join(_tex(note.replace("**", "")) for note in notes(bench))
+    told = " ".join(escape_tex(note.replace("**", "")) for note in notes(bench))
     return [*lines, "\\bottomrule", "\\end{tabular}", f"\\caption{{{told}}}", "\\end{table}", ""]
 
 
@@ -205,14 +205,14 @@ def _printed_latex(bench: Bench, views: Sequence[Mapping[str, Any]], columns: Se
     span = 1 + len(views) * len(columns) + timed
     lines = [
         "\\midrule",
-        f"\\multicolumn{{{span}}}{{l}}{{\\emph{{{_tex(block['label'])}, as printed, not measured}}}} \\\\",
+        f"\\multicolumn{{{span}}}{{l}}{{\\emph{{{escape_tex(block['label'])}, as printed, not measured}}}} \\\\",
     ]
     for row in block["rows"]:
         line = []
         for view in views:
             values = row["values"].get(view["dataset"], {})
             line += [f"{values[name]:.4f}" if name in values else "--" for name in columns]
-        lines.append(f"{_tex(row['method'])} & " + " & ".join(line + ["--"] * timed) + " \\\\")
+        lines.append(f"{escape_tex(row['method'])} & " + " & ".join(line + ["--"] * timed) + " \\\\")
     return lines
 
 
@@ -220,10 +220,10 @@ def _arrow(name: str) -> str:
     return "\\uparrow" if SCORES[name][1] else "\\downarrow"
 
 
-def _tex(text: str) -> str:
+def escape_tex(text: str) -> str:
     replaced = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
     replaced |= {one: f"\\{one}" for one in "&%$#_{}"}
-    replaced |= {NOT_SIGNIFICANT: "$\\approx$", ">": "$>$", "<": "$<$"}
+    replaced |= {NOT_SIGNIFICANT: "$\\approx$", ">": "$>$", "<": "$<$", "±": "$\\pm$"}
     return "".join(replaced.get(one, one) for one in text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
-from arn.config import config_hash
+from arn.config import run_hash
 from arn.data.datamodule import SaliencyDataModule
 from arn.data.pairs import write_atomically
 from arn.data.sources import Source
@@ -25,10 +26,16 @@ from arn.training.checkpoint import Predictor
 
 
 class SameConfig(Callback):
-    """Stops every rank when the resolved config of one differs from rank 0's."""
+    """Stops every rank when the resolved config of one differs from rank 0's.
+
+    Attributes:
+        hash: `run_hash` of this rank's config.
+        by_rank: that of every rank, for the record; filled when the ranks have met.
+    """
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.hash = config_hash(config)
+        self.hash = run_hash(config)
+        self.by_rank = [self.hash]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         first = trainer.strategy.broadcast(self.hash)
@@ -37,6 +44,10 @@ class SameConfig(Callback):
                 f"rank {trainer.global_rank} has another config than rank 0 ({self.hash} against {first}): "
                 "they would train different networks"
             )
+        if trainer.world_size > 1:
+            gathered: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(gathered, self.hash)
+            self.by_rank = gathered
 
 
 class Throughput(Callback):
@@ -69,6 +80,85 @@ class Throughput(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.pictures, self.seconds = int(state_dict["pictures"]), float(state_dict["seconds"])
+
+
+class ResourceMonitor(Callback):
+    """Logs ``speed/pictures_per_second`` over all ranks and ``memory/peak_mb``, at the trainer's logging interval.
+
+    Memory is the peak so far: what torch has allocated on the GPU, else the resident memory of rank 0's process, its
+    loader processes not included.
+    """
+
+    def __init__(self) -> None:
+        self._mark, self._pictures = 0.0, 0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._mark, self._pictures = time.perf_counter(), 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._mark, self._pictures = time.perf_counter(), 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._pictures += len(batch["picture"]) * trainer.world_size
+        if (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            return
+        now = time.perf_counter()
+        figures = {
+            "speed/pictures_per_second": self._pictures / max(now - self._mark, 1e-9),
+            "memory/peak_mb": peak_memory(pl_module.device) / 1e6,
+        }
+        self._mark, self._pictures = now, 0
+        for logger in trainer.loggers:
+            logger.log_metrics(figures, step=trainer.global_step)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes, the most so far: allocated on a GPU, else resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource  # not there on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024  # what getrusage counts in
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class ValidationLog(Callback):
+    """Appends each validation to ``<run>/validation.jsonl``: step, epoch and every score, a line of JSON each.
+
+    A resumed run drops the lines after the step that it goes on from. A search (`arn sweep tune`) reads along.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and self.path.is_file():
+            kept = [line for line in read_validations(self.path) if line["step"] <= trainer.global_step]
+            write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero or trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        scores = {key: float(one) for key, one in trainer.callback_metrics.items() if key.startswith("val/")}
+        line = {"step": trainer.global_step, "epoch": trainer.current_epoch, **scores}
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_validations(path: Path) -> list[dict[str, Any]]:
+    """The lines of a validation.jsonl; one that a kill cut off is left out, a missing file is empty."""
+    found = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
 
 
 class ProgressLines(Callback):

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from arn.errors import ArnError
 from arn.metrics import SaliencyMetrics
+from arn.metrics.functional import Rows
 from arn.training.checkpoint import CONFIG_KEY, native_map
 
 DECAYS = ("none", "cosine", "poly", "step")
@@ -72,6 +73,9 @@ class SaliencyTask(pl.LightningModule):
         seed: of what is random inside the network.
         total_steps: optimiser steps of the whole run, for the schedule. Lightning's own estimate would set up the
             loader before a resumed run has told it where to go on.
+
+    Attributes:
+        test_rows: by test set, every picture's scores of the last test, those of all ranks on each.
     """
 
     def __init__(
@@ -93,11 +97,14 @@ class SaliencyTask(pl.LightningModule):
         self.backbone_lr, self.freeze_backbone_norm = backbone_lr, freeze_backbone_norm
         self.config, self.seed, self.total_steps = config, seed, total_steps
         self.test_names = list(test_names)
+        self.test_rows: dict[str, Rows] = {}
         # In 8 bits, as maps are on disk: what training says of a test set is what `arn bench` says of it.
         self.val_scores = SaliencyMetrics(protocol="arn2018", measures=("mae", "f"), eight_bit=True)
         self.test_scores = nn.ModuleDict(
             {
-                _module_name(name): SaliencyMetrics(protocol="arn2018", measures=("mae", "f"), eight_bit=True)
+                _module_name(name): SaliencyMetrics(
+                    protocol="arn2018", measures=("mae", "f"), eight_bit=True, keep_rows=True
+                )
                 for name in self.test_names
             }
         )
@@ -108,9 +115,9 @@ class SaliencyTask(pl.LightningModule):
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         # Pictures and masks travel as bytes, a quarter of the traffic.
-        batch = {**batch, "picture": batch["picture"].float().div_(255)}
+        batch = {**batch, "picture": batch["picture"].to(self.dtype).div_(255)}
         if isinstance(batch["mask"], Tensor):
-            batch["mask"] = batch["mask"].float().div_(255)
+            batch["mask"] = batch["mask"].to(self.dtype).div_(255)
         return batch
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -126,7 +133,9 @@ class SaliencyTask(pl.LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         outputs = self(batch["picture"])
         loss: Tensor = self.loss(outputs, batch["mask"])
-        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch["picture"]))
+        # Averaged over ranks: the loss of the global batch, the same on any number of them.
+        size = len(batch["picture"])
+        self.log("train/loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def _score(self, batch: dict[str, Any], scores: SaliencyMetrics) -> None:
@@ -154,6 +163,7 @@ class SaliencyTask(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         for index, name in enumerate(self.test_names):
             scores = self._test_metric(index).compute()
+            self.test_rows[name] = self._test_metric(index).rows()
             self._test_metric(index).reset()
             self.log_dict({f"test/{name}/{key}": scores[key] for key in ("mae", "max_f")})
 

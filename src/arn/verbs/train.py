@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
 import math
+import os
 import platform
+import secrets
 import shutil
 import sys
 import time
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,13 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
-from arn.config import config_hash, instantiate, run_hydra, to_plain
+from arn.config import instantiate, run_hash, run_hydra, to_plain
 from arn.config import provenance as config_provenance
 from arn.data.catalogue import data_root
 from arn.data.datamodule import SaliencyDataModule
@@ -30,8 +36,19 @@ from arn.data.pairs import write_atomically
 from arn.data.sources import Source
 from arn.errors import ArnError
 from arn.metrics import SaliencyMetrics
+from arn.multirun.jobs import EXPECTED
 from arn.networks import count_parameters, stage_table
-from arn.training.callbacks import Panels, ProgressLines, SameConfig, Throughput, draw_panels, log_images, write_png
+from arn.report.runs import write_rows
+from arn.training.callbacks import (
+    Panels,
+    ProgressLines,
+    SameConfig,
+    Throughput,
+    ValidationLog,
+    draw_panels,
+    log_images,
+    write_png,
+)
 from arn.training.checkpoint import AtomicCheckpointIO, Predictor, load_network, read_checkpoint
 from arn.training.task import SaliencyTask
 from arn.verbs import remove_if_empty
@@ -53,8 +70,8 @@ def recipe(config: DictConfig) -> float:
     try:
         if config.resume:
             config = _config_to_resume(Path(str(config.resume)), list(job.overrides.task))
-        _refuse_ddp_in_multirun(config, str(job.mode))
-        return train(config, run, " ".join(["arn train", *job.overrides.task]))
+        with only_one(run):
+            return train(config, run, " ".join(["arn train", *job.overrides.task]))
     except (ArnError, OSError) as error:
         if fresh and not list(run.glob("checkpoints/*.ckpt")):  # nothing to go on from: leave nothing half-written
             shutil.rmtree(run, ignore_errors=True)
@@ -62,12 +79,41 @@ def recipe(config: DictConfig) -> float:
         if isinstance(error, OSError):
             raise ArnError(f"cannot write to the run's folder {run}: {error.strerror or error}") from error
         raise
+    finally:
+        _finish_wandb()
+
+
+@contextlib.contextmanager
+def only_one(run: Path) -> Iterator[None]:
+    """Hold a run's folder against other trainings, as long as this process lives; rank 0 does it for all ranks.
+
+    Raises:
+        ArnError: another process trains in it: two sweeps were started in one folder, or a job was queued twice.
+    """
+    with contextlib.ExitStack() as stack:
+        if _first_rank():
+            try:
+                import fcntl  # not there on Windows
+
+                file = stack.enter_context((run / ".lock").open("a"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.callback((run / ".lock").unlink, missing_ok=True)
+            except BlockingIOError as error:
+                raise ArnError(f"{run}: another process is training in this folder; wait for it, or end it") from error
+            except (ImportError, OSError):
+                pass  # a system or a file system without locks
+        yield
+
+
+def _first_rank() -> bool:
+    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
 
 
 def train(config: DictConfig, run: Path, command: str = "") -> float:
     begun = time.time()
     plain = to_plain(config)
     resume = plain.pop("resume", None)
+    _check_expected(plain)
     _quiet()
     torch.set_float32_matmul_precision("high")
     # A debugging aid of deterministic mode that writes every new tensor twice.
@@ -94,14 +140,17 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
         total_steps=count_steps(datamodule, plain["trainer"]),
     )
     last = _resume_point(run) if resume else None
-    throughput = Throughput()
-    trainer = build_trainer(config, plain, run, throughput)
+    throughput, same = Throughput(), SameConfig(plain)
+    trainer = build_trainer(config, plain, run, [same, throughput])
 
     if trainer.is_global_zero:
         run.mkdir(parents=True, exist_ok=True)
         write_atomically(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain)).encode())
         split_hash = datamodule.write_splits(run / "splits.json")
         print_stages(config.name, network, run)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(plain)
     else:
         split_hash = None
 
@@ -122,7 +171,8 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
     if trainer.is_global_zero:
         record = {
             "name": config.name,
-            "config_hash": config_hash(plain),
+            "config_hash": run_hash(plain),
+            "config_hash_by_rank": same.by_rank,
             "seed": config.seed,
             "network": plain["network"],
             "parameters": count_parameters(network),
@@ -145,15 +195,19 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
             "weights_sha256_by_rank": weights,
             **provenance(command),
         }
+        predictor = Predictor(*load_network(best))
+        record["seconds_per_map"] = seconds_per_map(predictor, datamodule)
+        write_rows(run, config.name, task.test_rows)
+        # Last of what `arn report` reads: a folder with a metrics.json is whole.
         write_atomically(run / "metrics.json", (json.dumps(record, indent=2) + "\n").encode())
-        sheets = draw_test_panels(best, datamodule, run, config.panels)
+        sheets = draw_test_panels(predictor, datamodule, run, config.panels)
         log_images(trainer.loggers, "test", [sheet for _, sheet in sheets])
+        log_to_wandb(trainer.loggers, record, best)
         print_scores(record, run, [path for path, _ in sheets])
-    _finish_wandb()
     return score
 
 
-def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, throughput: Throughput) -> pl.Trainer:
+def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, first: list[Callback]) -> pl.Trainer:
     checkpoints = run / "checkpoints"
     interactive = sys.stdout.isatty()  # a log file gets lines, a terminal a bar
     options = dict(plain["trainer"])
@@ -172,19 +226,23 @@ def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, throughp
         train_time_interval=datetime.timedelta(minutes=config.checkpoint.minutes),
         enable_version_counter=False,
     )
+    profiler = plain.get("profiler")
     return pl.Trainer(
         **options,
         default_root_dir=run,
         callbacks=[
-            SameConfig(plain),
-            throughput,
+            *first,
             RichProgressBar() if interactive else ProgressLines(),
             Panels(run / "figures", config.panels),
+            ValidationLog(run / "validation.jsonl"),
+            # After the panels, which show the average of weights, and before checkpoints, which hold both.
+            *(instantiate(one, f"callbacks.{name}") for name, one in (plain.get("callbacks") or {}).items()),
             best,
             between,
             every_epoch,
         ],
-        logger=[instantiate(one, f"logger.{name}") for name, one in config.logger.items()],
+        logger=make_loggers(plain, run),
+        profiler=None if profiler is None else instantiate(profiler, "profiler"),
         plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,  # our own samplers neither pad nor repeat
         num_sanity_val_steps=0,
@@ -192,6 +250,42 @@ def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, throughp
         enable_progress_bar=interactive,
         enable_model_summary=False,
     )
+
+
+def make_loggers(plain: dict[str, Any], run: Path) -> list[Any]:
+    """The loggers, W&B's told what the run is one of: group, job type, a tag for each override, and which run it was.
+
+    A run that resumes goes on as the W&B run that it was; its id lies in ``<run>/wandb.id``.
+    """
+    loggers = []
+    for name, one in plain["logger"].items():
+        extra: dict[str, Any] = {}
+        if one["_target_"].endswith("WandbLogger"):
+            known = run / "wandb.id"
+            if _first_rank() and not known.is_file():
+                write_atomically(known, secrets.token_hex(4).encode())
+            identity = known.read_text() if known.is_file() else None  # other ranks log nothing
+            extra = {"id": identity, "resume": "allow", "group": plain.get("sweep"), "job_type": "train"}
+        loggers.append(instantiate(one, f"logger.{name}", **extra))
+    return loggers
+
+
+def log_to_wandb(loggers: Sequence[Any], record: dict[str, Any], best: Path) -> None:
+    """The scores as summary of the W&B run and the best checkpoint as its artifact; nothing without W&B."""
+    for logger in loggers:
+        if not isinstance(logger, WandbLogger):
+            continue
+        import wandb
+
+        session = logger.experiment
+        for name, scores in record["test"].items():
+            for key, value in scores.items():
+                session.summary[f"test/{name}/{key}"] = value
+        for key in ("parameters", "training_seconds", "seconds_per_picture", "seconds_per_map", "config_hash"):
+            session.summary[key] = record[key]
+        artifact = wandb.Artifact(f"{record['name']}-{session.id}", type="model", metadata={"best": record["best"]})
+        artifact.add_file(str(best))
+        session.log_artifact(artifact)
 
 
 def count_steps(datamodule: SaliencyDataModule, trainer: dict[str, Any]) -> int:
@@ -251,9 +345,21 @@ def weights_by_rank(trainer: pl.Trainer, network: torch.nn.Module) -> list[str]:
     return hashes
 
 
-def draw_test_panels(best: Path, datamodule: SaliencyDataModule, run: Path, rows: int) -> list[tuple[Path, Any]]:
-    network, plain = load_network(best)
-    predictor = Predictor(network, plain)
+def seconds_per_map(predictor: Predictor, datamodule: SaliencyDataModule, pictures: int = 8) -> float:
+    """Median seconds to make one map on the CPU, one at a time, reading apart, after one that warms up."""
+    source = next(iter(datamodule.test_sources.values()), datamodule.validation_source)
+    taken = []
+    for index in np.unique(np.linspace(0, len(source.stems) - 1, pictures + 1).round().astype(int)):
+        picture, _ = source.read(int(index))
+        begun = time.perf_counter()
+        predictor.predict(picture)
+        taken.append(time.perf_counter() - begun)
+    return round(float(np.median(taken[1:] or taken)), 5)
+
+
+def draw_test_panels(
+    predictor: Predictor, datamodule: SaliencyDataModule, run: Path, rows: int
+) -> list[tuple[Path, Any]]:
     sheets = []
     for name, source in datamodule.test_sources.items() if rows else ():
         path = run / "figures" / f"{name.replace('/', '_')}.png"
@@ -352,11 +458,13 @@ def _config_to_resume(run: Path, overrides: list[str]) -> DictConfig:
     return config
 
 
-def _refuse_ddp_in_multirun(config: DictConfig, mode: str) -> None:
-    if mode.endswith("MULTIRUN") and "ddp" in str(config.trainer.strategy):
+def _check_expected(plain: dict[str, Any]) -> None:
+    """A job of a sweep, and every rank of it, trains what the sweep composed or nothing."""
+    expected = os.environ.get(EXPECTED)
+    if expected is not None and expected != run_hash(plain):
         raise ArnError(
-            "trainer.strategy=ddp inside a multirun would start the whole sweep again on every rank; "
-            "run the jobs one by one"
+            f"the sweep composed config {expected} for this job, and the job composed {run_hash(plain)}: a config file "
+            "or an environment variable changed in between; start the sweep again"
         )
 
 

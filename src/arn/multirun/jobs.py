@@ -1,0 +1,205 @@
+"""The jobs of a sweep: each a training in a process and a folder of its own, skipped when done, resumed when begun.
+
+A job is known by the hash of what it computes (`arn.config.run_hash`), never by its number: a sweep that is started
+again, with more seeds or in another order, finds what it has already.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from arn.config import Composed, run_hash
+from arn.errors import ArnError
+
+PROGRAM = (sys.executable, "-m", "arn.cli")
+"""What starts a job. A module rather than the script, so that Lightning can start the ranks of a job likewise."""
+
+EXPECTED = "ARN_CONFIG_HASH"
+"""Set for jobs: the hash of the config that the sweep composed. A job that composes another stops before it trains."""
+
+PARENT = "ARN_ENDS_WITH_PARENT"
+"""Set for jobs: they end, ranks and all, within a second of the process that started them (`arn.cli` watches)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        name: of its folder, different for each job of the sweep.
+        hash: `run_hash` of its config; None for a trial of a search, whose values are drawn, not composed.
+        command: verb and, of a named sweep, the sweep.
+        overrides: Hydra's, of this job alone.
+    """
+
+    name: str
+    folder: Path
+    hash: str | None
+    command: tuple[str, ...]
+    overrides: tuple[str, ...]
+    program: tuple[str, ...] = field(default_factory=lambda: PROGRAM)
+
+    def record(self) -> dict[str, Any] | None:
+        """The run's metrics.json once it is finished, else None.
+
+        Raises:
+            ArnError: the folder holds the finished run of another config.
+        """
+        found = read_record(self.folder)
+        if found is not None and self.hash is not None and found.get("config_hash") != self.hash:
+            raise ArnError(
+                f"{self.folder} holds a finished run of another config ({found.get('config_hash')}, not {self.hash}): "
+                "name another folder, hydra.sweep.dir=PATH"
+            )
+        return found
+
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (self.folder / "checkpoints" / "last.ckpt").is_file() and (self.folder / "config.yaml").is_file()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """This process's, without what Hydra and Lightning left in it for this process alone."""
+        own = {"HYDRA_FULL_ERROR", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_PORT", "PL_GLOBAL_SEED", EXPECTED}
+        kept = {key: value for key, value in os.environ.items() if key not in own}
+        return kept | {PARENT: "1"} | ({} if self.hash is None else {EXPECTED: self.hash}) | more
+
+    def arguments(self) -> list[str]:
+        """Of `arn`, for what is left of the job at this moment."""
+        if self.begun():
+            return ["train", f"resume={quoted(self.folder)}"]
+        return [*self.command, *self.overrides, "hydra.mode=RUN", f"hydra.run.dir={quoted(self.folder)}"]
+
+
+def quoted(path: Path) -> str:
+    """A path as a value in Hydra's grammar, whatever characters it holds."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """A run's metrics.json; None where there is none, or half of one."""
+    try:
+        found = json.loads((folder / "metrics.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def make_jobs(composed: Sequence[Composed], command: Sequence[str]) -> list[Job]:
+    """A job for each config, in its own folder of the sweep or in the one where its finished run stands already.
+
+    Raises:
+        ArnError: two jobs that compute the same, or that would write to one folder.
+    """
+    jobs: list[Job] = []
+    for one in composed:
+        key = run_hash(one.config)
+        given = one.folder.resolve() != one.sweep.resolve()
+        name = one.folder.name if given else f"{one.config['name']}_seed{one.config['seed']}_{key[:6]}"
+        folder = one.folder if given else finished(one.sweep).get(key, one.sweep / name)
+        same = next((job for job in jobs if job.hash == key or job.folder == folder), None)
+        if same is not None:
+            raise ArnError(
+                f"two jobs of the sweep are one and the same, {same.name}: {' '.join(same.overrides)} and "
+                f"{' '.join(one.overrides)}"
+                if same.hash == key
+                else f"two jobs of the sweep have one folder, {folder}: leave hydra.sweep.subdir alone"
+            )
+        jobs.append(Job(name, folder, key, tuple(command), one.overrides))
+    return jobs
+
+
+def finished(sweep: Path) -> dict[str, Path]:
+    """Hash and folder of every finished run in a sweep's folder."""
+    found = {}
+    for path in sorted(sweep.glob("*/metrics.json")):
+        record = read_record(path.parent)
+        if record is not None and "config_hash" in record:
+            found[str(record["config_hash"])] = path.parent
+    return found
+
+
+class Handle(Protocol):
+    """A started job."""
+
+    def poll(self) -> int | None:
+        """The exit status, None while it runs."""
+
+    def cancel(self) -> None:
+        """End it, and wait for that. What it has written stays."""
+
+
+class Launcher(Protocol):
+    """Where jobs run.
+
+    Attributes:
+        jobs: how many at once; each has a place, 0 .. jobs - 1.
+    """
+
+    jobs: int
+
+    def start(self, job: Job, place: int, sweep: Path) -> Handle: ...
+
+    def log(self, job: Job, sweep: Path) -> Path | None:
+        """The file that a job's output goes to; None where it is shown."""
+
+
+def run_jobs(
+    jobs: Iterable[Job],
+    launcher: Launcher,
+    sweep: Path,
+    *,
+    started: Callable[[Job], None] = lambda job: None,
+    watch: Callable[[Job], bool] = lambda job: False,
+    ended: Callable[[Job, int | None], None] = lambda job, status: None,
+    pause: float = 0.2,
+) -> None:
+    """Run jobs as places become free. `jobs` is asked for the next one only then, so it can depend on earlier ones.
+
+    Args:
+        watch: called for each running job between pauses; True ends it.
+        ended: told the exit status, or None where `watch` ended the job.
+        pause: seconds between looks.
+
+    Whatever is raised, an interrupt as well, the running jobs are ended first.
+    """
+    waiting: Iterator[Job] = iter(jobs)
+    free = list(range(launcher.jobs))
+    running: dict[int, tuple[Job, Handle]] = {}
+    more = True
+    try:
+        while more or running:
+            while more and free:
+                job = next(waiting, None)
+                more = job is not None
+                if job is not None:
+                    place = free.pop(0)
+                    running[place] = (job, launcher.start(job, place, sweep))
+                    started(job)
+            for place, (job, handle) in list(running.items()):
+                status = handle.poll()
+                if status is None and not watch(job):
+                    continue
+                if status is None:
+                    handle.cancel()
+                del running[place]
+                free = sorted([*free, place])
+                ended(job, status)
+            if running:
+                time.sleep(pause)
+    finally:
+        for _, handle in running.values():
+            handle.cancel()
+
+
+def value_of(record: dict[str, Any]) -> float:
+    """What a finished run reached at its best validation; NaN where it never validated."""
+    value = record["best"]["value"]
+    return math.nan if value is None else float(value)

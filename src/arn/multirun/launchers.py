@@ -1,0 +1,189 @@
+"""Where the jobs of a sweep run: one after the other, several at once with a device each, or on a SLURM cluster.
+
+Thin code of our own rather than Hydra's launcher plugins. Their last releases (hydra-joblib-launcher and
+hydra-submitit-launcher 1.2.0) are of 2022; joblib's cannot give each job a device of its own; and both call the task
+inside a process of theirs, where DDP would start the whole sweep again on every rank. A pool of threads that wait for
+processes needs no library, so joblib is not used. SLURM is submitit's, which is maintained.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from arn.errors import ArnError
+from arn.multirun.jobs import Handle, Job
+
+
+class Process:
+    """A job as a child of this process."""
+
+    def __init__(self, job: Job, environment: Mapping[str, str], log: Path | None) -> None:
+        output: Any = None
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            output = log.open("ab")
+        try:
+            self.process = subprocess.Popen(
+                [*job.program, *job.arguments()],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=None if output is None else subprocess.STDOUT,
+            )
+        finally:
+            if output is not None:
+                output.close()
+
+    def poll(self) -> int | None:
+        return self.process.poll()
+
+    def cancel(self) -> None:
+        """SIGTERM, and SIGKILL after 10 s. Checkpoints are put in place whole, so any moment will do."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Local:
+    """Processes on this machine.
+
+    Args:
+        jobs: how many at once. One shows its output; of several it goes to ``<sweep>/logs/JOB.log``.
+        devices: GPUs to deal out, one a job or, as a list of lists, several a job: ``[0,1,2,3]``, ``[[0,1],[2,3]]``;
+            ``auto`` is every GPU of ``CUDA_VISIBLE_DEVICES`` or of the machine. Where there are any, there are as many
+            jobs at once. None: jobs see what this process sees, and share the processors evenly.
+
+    Raises:
+        ArnError: ``jobs`` below 1, or devices that are no list.
+    """
+
+    def __init__(self, jobs: int = 1, devices: str | Sequence[Any] | None = None) -> None:
+        found = visible_devices() if devices == "auto" else devices
+        if isinstance(found, str) or (found is not None and not isinstance(found, Sequence)):
+            raise ArnError(f"launcher.devices={devices}: a list of GPUs, one or a list of them a job, or auto")
+        if not isinstance(jobs, int) or jobs < 1:
+            raise ArnError(f"launcher.jobs={jobs}: a number of jobs at once, at least 1")
+        self.devices = [[one] if not isinstance(one, list | tuple) else list(one) for one in found or ()]
+        self.jobs = len(self.devices) or jobs
+
+    def _own(self, place: int) -> dict[str, str]:
+        """What the job in this place gets of the machine, as environment variables."""
+        if self.devices:
+            return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, self.devices[place]))}
+        if self.jobs > 1 and "OMP_NUM_THREADS" not in os.environ:
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            return {"OMP_NUM_THREADS": str(max(1, cores // self.jobs))}
+        return {}
+
+    def start(self, job: Job, place: int, sweep: Path) -> Handle:
+        return Process(job, job.environment(**self._own(place)), self.log(job, sweep))
+
+    def log(self, job: Job, sweep: Path) -> Path | None:
+        return sweep / "logs" / f"{job.name}.log" if self.jobs > 1 else None
+
+
+def visible_devices() -> list[str]:
+    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them; none without a driver."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [one.strip() for one in named.split(",") if one.strip() not in ("", "-1")]
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return listed.stdout.split()
+
+
+class Remote:
+    """What a node of the cluster runs: the job's process, waited for. Goes there by pickle."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def __call__(self) -> int:
+        if self.job.record() is not None:  # finished since it was queued
+            return 0
+        # Under `srun` every task starts this, each process is one rank, and Lightning finds that in SLURM's variables.
+        kept = {key: os.environ[key] for key in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE") if key in os.environ}
+        return subprocess.run(
+            [*self.job.program, *self.job.arguments()], env=self.job.environment(**kept), check=False
+        ).returncode
+
+    def checkpoint(self, *_: Any) -> Any:
+        """Called by submitit when time runs out or the node is wanted: queue the job again, to go on from last.ckpt."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self)
+
+
+class Submitted:
+    """A job in the queue of a cluster."""
+
+    def __init__(self, submitted: Any) -> None:
+        self.submitted = submitted
+
+    def poll(self) -> int | None:
+        if not self.submitted.done():
+            return None
+        if self.submitted.exception() is not None:
+            return 1
+        return max(int(status) for status in self.submitted.results())  # of every task
+
+    def cancel(self) -> None:
+        self.submitted.cancel()
+        for _ in range(100):
+            if self.submitted.done():
+                return
+            time.sleep(0.1)
+
+
+class Slurm:
+    """Jobs of a SLURM cluster, through submitit; the process that starts them waits until all are done.
+
+    Args:
+        cluster: ``slurm``, or ``local``: processes on this machine, to try the same way without a cluster.
+        jobs: how many may be queued or running at once.
+        options: of ``submitit.AutoExecutor.update_parameters``: ``timeout_min``, ``nodes``, ``gpus_per_node``,
+            ``tasks_per_node`` (one a rank), ``cpus_per_task``, ``mem_gb``, ``slurm_partition``, ``slurm_account`` ...
+
+    Raises:
+        ArnError: submitit is not installed, there is no SLURM here, or it refuses an option.
+    """
+
+    def __init__(self, cluster: str = "slurm", jobs: int = 64, options: Mapping[str, Any] | None = None) -> None:
+        try:
+            import submitit
+        except ImportError as error:
+            raise ArnError("launcher=slurm needs submitit: pip install 'arn-saliency[sweep]'") from error
+        if cluster not in ("slurm", "local"):
+            raise ArnError(f"launcher.cluster must be slurm or local, not {cluster!r}")
+        self.jobs, self.cluster = jobs, cluster
+        self.options = {key: value for key, value in (options or {}).items() if value is not None}
+        if cluster == "slurm" and submitit.SlurmExecutor.affinity() < 0:
+            raise ArnError("launcher=slurm: there is no sbatch on this machine; start the sweep on a login node")
+
+    def start(self, job: Job, place: int, sweep: Path) -> Handle:
+        import submitit
+
+        executor = submitit.AutoExecutor(folder=sweep / "logs" / job.name, cluster=self.cluster)
+        try:
+            executor.update_parameters(name=f"arn_{job.name}", **self.options)
+            return Submitted(executor.submit(Remote(job)))
+        except (NameError, TypeError, ValueError) as error:
+            raise ArnError(f"launcher.options: {error}") from error
+
+    def log(self, job: Job, sweep: Path) -> Path | None:
+        return sweep / "logs" / job.name

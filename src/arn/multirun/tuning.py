@@ -1,0 +1,247 @@
+"""``arn sweep tune``: a search for hyper-parameters whose study is on disk and whose trials end early when hopeless.
+
+On Optuna itself rather than through Hydra's sweeper for it: that runs each trial to its end inside one process, so it
+can neither prune by epoch nor start ranks. Here a trial is a job like those of a grid, in a process of its own, and the
+search reads its validations along (`validation.jsonl`).
+
+The study is a journal (`<sweep>/study.journal`), an append-only file that any number of processes may write to, network
+file systems included; it needs no database. A trial that a kill cut off is asked for again with the same values, which
+is the same job by the hash of its config, so it goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from arn.config import Composed, run_hash
+from arn.errors import ArnError
+from arn.multirun.jobs import Job, Launcher, run_jobs, value_of
+
+KEYS = ("trials", "seed", "startup", "pruner", "warmup", "space")
+PRUNERS = ("median", "hyperband", "none")
+
+
+def tune(composed: Sequence[Composed], command: Sequence[str], launcher: Launcher, place: Path, console: Any) -> None:
+    """Run the trials that are missing, and print the best.
+
+    Raises:
+        ArnError: a ``tune`` that says too little, a study of another search, no Optuna, or no trial that finished.
+    """
+    if len(composed) > 1:
+        raise ArnError("arn sweep tune searches by itself: give every key one value, and what varies in tune.space")
+    base = composed[0]
+    options = checked(base.config["tune"], base.config)
+    optuna = _optuna()
+    monitor, mode = base.config["checkpoint"]["monitor"], base.config["checkpoint"]["mode"]
+    study = open_study(place, options, mode, f"{run_hash(base.config)} {sorted(options['space'].items())!r}")
+    _ask_again(study)
+    done = len(_ended(study))
+    console.print(f"{place}: a study of {options['trials']} trials, {done} ended")
+
+    states = optuna.trial.TrialState
+    trials: dict[str, Any] = {}
+    reported: dict[str, int] = {}
+    failed: list[str] = []
+
+    def jobs() -> Iterator[Job]:
+        while len(_ended(study)) + len(trials) < options["trials"]:
+            trial = study.ask()
+            job = _job(base, command, suggest(trial, options["space"]), place)
+            trial.set_user_attr("run", job.name)
+            if job.name in trials:  # the sampler drew what is running at this moment
+                study.tell(trial, state=states.FAIL)
+                continue
+            trials[job.name], reported[job.name] = trial, 0
+            told = " ".join(f"{key}={_said(value)}" for key, value in trial.params.items())
+            console.print(f"trial {trial.number + 1}, {job.name}: {told}")
+            if job.record() is not None:  # finished before a kill, or drawn a second time
+                ended(job, 0)
+            else:
+                yield job
+
+    def watch(job: Job) -> bool:
+        """Report new validations; True when the pruner gives the trial up."""
+        trial = trials[job.name]
+        for line in read_validations(job.folder)[reported[job.name] :]:
+            trial.report(line.get(monitor, math.nan), reported[job.name])
+            reported[job.name] += 1
+            if trial.should_prune():
+                return True
+        return False
+
+    def ended(job: Job, status: int | None) -> None:
+        record = job.record() if status == 0 else None
+        value = math.nan if record is None else value_of(record)
+        if math.isfinite(value):
+            watch(job)
+        trial = trials.pop(job.name)
+        if status is None:
+            study.tell(trial, state=states.PRUNED)
+            told = f"given up after {reported[job.name]} validations"
+        elif math.isfinite(value):
+            study.tell(trial, value)
+            told = f"{monitor} {value:.4f}"
+        else:
+            study.tell(trial, state=states.FAIL)
+            log = launcher.log(job, place)
+            told = f"failed (exit status {status}{'' if log is None else f', see {log}'})"
+            failed.append(job.name)
+        console.print(f"trial {trial.number + 1}, {job.name}: {told}")
+        if len(failed) >= 3 and not _ended(study):
+            raise ArnError(f"the first {len(failed)} trials all failed; the last was {job.name}: {told}")
+
+    run_jobs(jobs(), launcher, place, watch=watch, ended=ended)
+    found = [one for one in study.trials if one.state == optuna.trial.TrialState.COMPLETE]
+    if not found:
+        raise ArnError(f"no trial of {place} finished; its logs say why")
+    best = study.best_trial
+    overrides = " ".join(f"{key}={_said(value)}" for key, value in best.params.items())
+    console.print(f"best of {len(found)} finished trials: {monitor} {best.value:.4f}, {best.user_attrs['run']}")
+    given = [one for one in base.overrides if not one.lstrip("+~").startswith("tune")]
+    console.print(" ".join(["train it: arn train", *given, overrides]))
+
+
+def checked(given: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config's ``tune``, whole.
+
+    Args:
+        config: the rest of it, which has every key that is searched over.
+
+    Raises:
+        ArnError: naming the key that is missing or wrong.
+    """
+    if not isinstance(given, Mapping) or set(given) != set(KEYS):
+        raise ArnError(f"tune takes {', '.join(KEYS)}, all of them and no others")
+    if not isinstance(given["space"], Mapping) or not given["space"]:
+        raise ArnError("tune.space names no key to search over")
+    for key, one in given["space"].items():
+        node: Any = config
+        for part in key.split("."):
+            if not isinstance(node, Mapping) or part not in node:
+                raise ArnError(f"tune.space.{key}: the config has no such key")
+            node = node[part]
+        number = isinstance(one, Mapping) and {"low", "high"} <= set(one) <= {"low", "high", "log", "step"}
+        if not number and not (isinstance(one, list) and one):
+            raise ArnError(f"tune.space.{key}: {{low: .., high: .., log: true}}, or a list to choose from, not {one!r}")
+        if number and not one["low"] < one["high"]:
+            raise ArnError(f"tune.space.{key}: low={one['low']} is not below high={one['high']}")
+    if given["pruner"] not in PRUNERS:
+        raise ArnError(f"tune.pruner must be one of {', '.join(PRUNERS)}, not {given['pruner']!r}")
+    return dict(given)
+
+
+def open_study(place: Path, options: Mapping[str, Any], mode: str, of: str) -> Any:
+    """The study of this folder, a new one where there is none.
+
+    Args:
+        of: what is searched; a study goes on only with the same.
+
+    Raises:
+        ArnError: the folder holds the study of another search.
+    """
+    optuna = _optuna()
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / "study.journal"
+    pruners = {
+        "median": lambda: optuna.pruners.MedianPruner(
+            n_startup_trials=min(5, options["startup"]), n_warmup_steps=options["warmup"]
+        ),
+        "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=max(1, options["warmup"])),
+        "none": optuna.pruners.NopPruner,
+    }
+    direction = "minimize" if mode == "min" else "maximize"
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        study = optuna.create_study(
+            storage=storage,
+            study_name="arn",
+            direction=direction,
+            load_if_exists=True,
+            pruner=pruners[options["pruner"]](),
+        )
+    except (ValueError, KeyError) as error:
+        raise ArnError(f"{path} cannot be read as a study: {error}") from error
+    if study.user_attrs.get("of", of) != of:
+        raise ArnError(f"{path} is the study of another space or config; take those again, or hydra.sweep.dir=PATH")
+    study.set_user_attr("of", of)
+    # Not the seed alone: started again, the sampler would draw once more what it drew at first.
+    seed = options["seed"] + len(study.trials)
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=options["startup"], constant_liar=True)
+    return study
+
+
+def suggest(trial: Any, space: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for every key of the space."""
+    found = {}
+    for key, one in space.items():
+        if isinstance(one, Mapping):
+            whole = all(isinstance(one[end], int) for end in ("low", "high"))
+            draw = trial.suggest_int if whole else trial.suggest_float
+            options = {name: value for name, value in one.items() if name in ("log", "step")}
+            found[key] = draw(key, one["low"], one["high"], **options)
+        else:
+            found[key] = trial.suggest_categorical(key, one)
+    return found
+
+
+def read_validations(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's validation.jsonl so far; one that is not whole yet is left for the next look."""
+    try:
+        lines = (run / "validation.jsonl").read_text().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
+
+
+def _job(base: Composed, command: Sequence[str], sampled: Mapping[str, Any], place: Path) -> Job:
+    """A trial, known by the search and its values: drawn again, it is the same run."""
+    drawn = json.dumps([run_hash(base.config), sampled], sort_keys=True)
+    name = f"trial_{hashlib.sha256(drawn.encode()).hexdigest()[:8]}"
+    overrides = (*base.overrides, *(f"{key}={_said(value)}" for key, value in sampled.items()))
+    return Job(name, place / name, None, tuple(command), overrides)
+
+
+def _said(value: Any) -> str:
+    """A value in Hydra's grammar."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value)
+
+
+def _ask_again(study: Any) -> None:
+    """Trials that a killed search left running are told failed and queued anew with the same values."""
+    state = _optuna().trial.TrialState
+    for one in study.trials:
+        if one.state == state.RUNNING:
+            study.tell(one.number, state=state.FAIL)
+            if one.params:
+                study.enqueue_trial(one.params)
+
+
+def _ended(study: Any) -> list[Any]:
+    """Finished or given up: what counts. Failed ones do not."""
+    state = _optuna().trial.TrialState
+    return [one for one in study.trials if one.state in (state.COMPLETE, state.PRUNED)]
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise ArnError("arn sweep tune needs optuna: pip install 'arn-saliency[sweep]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

@@ -1,0 +1,239 @@
+"""The runs of a sweep as they lie on disk, and which of them are the same but for their seed."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from arn.config import ASIDE
+from arn.data.pairs import write_atomically
+from arn.errors import ArnError
+from arn.metrics.functional import Rows
+from arn.metrics.protocols import get_protocol
+from arn.report.tables import per_image_csv
+
+ROWS = "per_image.npz"
+
+# What differs between runs without making them another variant: the seed, and what changes no weight.
+_NOT_A_CHOICE = ("seed", "data.seed", "name", "panels", "checkpoint.minutes", "data.workers", "data.eval_batch_size")
+
+
+def write_rows(run: Path, name: str, rows: Mapping[str, Rows]) -> None:
+    """Keep every test picture's scores: ``per_image.npz`` whole, curves included, and ``per_image.csv`` to be read.
+
+    Args:
+        name: of the method, for the CSV file.
+        rows: by test set.
+    """
+    arrays: dict[str, Any] = {"datasets": np.array(list(rows), dtype=np.str_)}
+    for number, table in enumerate(rows.values()):
+        arrays |= {
+            f"{number}.table": table.table,
+            f"{number}.stems": np.array(table.stems, dtype=np.str_),
+            f"{number}.measures": np.array(table.measures, dtype=np.str_),
+            f"{number}.protocol": np.array(table.protocol.name, dtype=np.str_),
+        }
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)
+    write_atomically(run / ROWS, out.getvalue())
+    listed = [(name, dataset, dataset, table) for dataset, table in rows.items()]
+    write_atomically(run / "per_image.csv", per_image_csv(listed).encode())
+
+
+def read_rows(path: Path) -> dict[str, Rows]:
+    """What :func:`write_rows` kept, by test set.
+
+    Raises:
+        ArnError: the file is missing, damaged or another one.
+    """
+    if not path.is_file():
+        raise ArnError(f"no {path}: the run was trained by an older ARN, train it again")
+    found = {}
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            for number, dataset in enumerate(held["datasets"]):
+                stems = tuple(str(stem) for stem in held[f"{number}.stems"])
+                measures = tuple(str(one) for one in held[f"{number}.measures"])
+                protocol = get_protocol(str(held[f"{number}.protocol"]))
+                found[str(dataset)] = Rows(protocol, measures, stems, held[f"{number}.table"])
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise ArnError(f"{path} cannot be read: it is truncated, damaged or another file ({error})") from error
+    return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training."""
+
+    folder: Path
+    record: dict[str, Any]
+    config: dict[str, Any]
+    rows: dict[str, Rows]
+
+    @property
+    def seed(self) -> int:
+        return int(self.record["seed"])
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Every key that makes a variant, dotted, with its value as JSON."""
+        kept = {key: value for key, value in self.config.items() if key not in ASIDE}
+        return {key: value for key, value in _flat(kept).items() if key not in _NOT_A_CHOICE}
+
+
+def _flat(config: Mapping[str, Any], place: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in config.items():
+        name = f"{place}{key}"
+        found |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: json.dumps(value)}
+    return found
+
+
+@dataclass
+class Variant:
+    """Runs that differ in their seed only, in its order.
+
+    Attributes:
+        settings: of the keys in which the variants of the sweep differ.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> list[int]:
+        return [run.seed for run in self.runs]
+
+
+def read_runs(folder: Path) -> tuple[list[Run], list[Path]]:
+    """Every finished run below a folder, and the folders of those that were begun and not finished.
+
+    Raises:
+        ArnError: there is no finished run, or one of them cannot be read.
+    """
+    if not folder.is_dir():
+        raise ArnError(f"runs={folder} is not a folder; give the folder of a sweep, as arn sweep prints it")
+    runs, unfinished = [], []
+    for config in sorted(folder.rglob("config.yaml")):
+        run = config.parent
+        if (run / "metrics.json").is_file():
+            runs.append(_read(run))
+        else:
+            unfinished.append(run)
+    order = _order(folder)
+    runs.sort(key=lambda run: order.get(run.folder.name, len(order)))
+    if not runs:
+        begun = f"; {len(unfinished)} are begun: start the sweep again" if unfinished else ""
+        raise ArnError(f"runs={folder}: there is no finished run in it{begun}")
+    return runs, unfinished
+
+
+def _order(folder: Path) -> dict[str, int]:
+    """The places of the jobs in their sweep, as `arn sweep` wrote them down."""
+    try:
+        names = json.loads((folder / "jobs.json").read_bytes())
+        return {str(name): number for number, name in enumerate(names)}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _read(run: Path) -> Run:
+    try:
+        record = json.loads((run / "metrics.json").read_bytes())
+        config: Any = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
+        seed, tests = record["seed"], record["test"]
+    except Exception as error:  # JSON's, YAML's and OmegaConf's errors share no base class
+        raise ArnError(f"{run} is no run of arn train, or a damaged one ({type(error).__name__}: {error})") from error
+    rows = read_rows(run / ROWS)
+    if not isinstance(seed, int) or set(rows) != set(tests):
+        raise ArnError(f"{run}: {ROWS} and metrics.json are of different trainings; train it again")
+    return Run(run, record, config, rows)
+
+
+def variants(runs: Sequence[Run]) -> list[Variant]:
+    """The runs by what they were trained as, each kind named by what sets it apart.
+
+    Raises:
+        ArnError: two runs of one kind have one seed, or the runs were tested on different sets.
+    """
+    sets = {tuple(sorted(run.rows)) for run in runs}
+    if len(sets) > 1:
+        raise ArnError(f"the runs were tested on different sets ({', '.join('+'.join(one) for one in sorted(sets))})")
+    if not runs[0].rows:
+        raise ArnError("the runs were tested on nothing: train with data.test=[NAME]")
+    kinds: dict[str, list[Run]] = {}
+    for run in runs:
+        kinds.setdefault(json.dumps(run.choices, sort_keys=True), []).append(run)
+    choices = [one[0].choices for one in kinds.values()]
+    apart = [key for key in dict.fromkeys(key for one in choices for key in one) if _differ(key, choices)]
+    found = []
+    for members, chosen in zip(kinds.values(), choices, strict=True):
+        members.sort(key=lambda run: run.seed)
+        for one, other in pairwise(members):
+            if one.seed == other.seed:
+                raise ArnError(f"{one.folder} and {other.folder} are the same training twice; remove one of them")
+        settings = {key: json.loads(chosen[key]) if key in chosen else None for key in apart}
+        found.append(Variant(str(members[0].record["name"]), settings, members))
+    names = [one.name for one in found]
+    for variant in found:
+        if names.count(variant.name) > 1:
+            said = {key: _said(value) for key, value in variant.settings.items() if not _internal(key)}
+            variant.name += f" ({', '.join(f'{key}={value}' for key, value in said.items())})"
+    number = numeric_key(found)
+    found.sort(key=lambda one: one.settings[number] if number else 0)
+    return found
+
+
+def _differ(key: str, choices: Iterable[Mapping[str, str]]) -> bool:
+    return len({one.get(key) for one in choices}) > 1
+
+
+def _internal(key: str) -> bool:
+    return key.rpartition(".")[2].startswith("_")
+
+
+def _said(value: Any) -> str:
+    return json.dumps(value).replace('"', "")
+
+
+def numeric_key(found: Sequence[Variant]) -> str | None:
+    """The one key in which the variants differ, where it is a number: they lie along an axis."""
+    keys = list(found[0].settings)
+    if len(keys) != 1 or len(found) < 3:
+        return None
+    values = [one.settings[keys[0]] for one in found]
+    return keys[0] if all(isinstance(one, int | float) and not isinstance(one, bool) for one in values) else None
+
+
+def reference(found: Sequence[Variant], name: str | None) -> Variant:
+    """The variant that the others are compared with: the one named, else the full model.
+
+    The full model has RCL with its T of 3, and attention, on most stages; of several such, the first of the sweep.
+
+    Raises:
+        ArnError: there is none of that name.
+    """
+    if name is not None:
+        for one in found:
+            if name == one.name:
+                return one
+        raise ArnError(f"reference={name}: there is no such variant; there are {', '.join(one.name for one in found)}")
+
+    def reduced(one: Variant) -> tuple[int, int]:
+        network = one.runs[0].config["network"]
+        rcl, attention = network.get("rcl") or {}, network.get("attention") or {}
+        off = [rcl.get("enabled") is False, attention.get("enabled") is False, rcl.get("steps", 3) != 3]
+        stages = attention.get("stages", "all")
+        return sum(off), -len(stages) if isinstance(stages, list) else -100
+
+    return min(found, key=reduced)

@@ -1,0 +1,161 @@
+"""``arn sweep NAME key=value ...``: train every job of sweeps/NAME.yaml that is not finished yet, and print them all.
+
+``arn sweep`` alone lists the sweeps; ``arn sweep PATH.yaml`` runs a file of your own. Started again, it goes on: a
+finished job is skipped, a begun one resumes from its last checkpoint. ``arn report runs=FOLDER`` makes the tables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from arn.config import Composed, instantiate, run_hydra, sweeps_dir
+from arn.data.pairs import write_atomically
+from arn.errors import ArnError
+from arn.multirun.jobs import Job, Launcher, make_jobs, run_jobs
+
+JOBS = "jobs.json"
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main(arguments: list[str]) -> None:
+    name = next((one for one in arguments if not one.startswith("-") and "=" not in one), None)
+    if name is None:
+        if arguments:
+            raise ArnError(f"which sweep? arn sweep NAME {' '.join(arguments)}; there are {', '.join(names())}")
+        print(listing())
+        return
+    rest = list(arguments)
+    rest.remove(name)
+    path = find(name)
+    # A file of one's own is found again from wherever its jobs are started.
+    command = ("sweep", path.stem if path.parent == sweeps_dir() else str(path.resolve()))
+    run_hydra("sweep", _recipe, rest, primary=path, multirun=lambda jobs: sweep(jobs, command))
+
+
+def multirun(arguments: list[str]) -> None:
+    """``arn train -m key=value,value ...``: the grid of conf/train.yaml."""
+    run_hydra("train", _recipe, arguments, multirun=lambda jobs: sweep(jobs, ("train",)))
+
+
+def names() -> list[str]:
+    """Of the sweeps; sweeps/wandb.yaml is W&B's."""
+    return sorted(path.stem for path in sweeps_dir().glob("*.yaml") if path.stem != "wandb")
+
+
+def listing() -> str:
+    """Every sweep with what it says of itself."""
+    told = []
+    for name in names():
+        lines = (sweeps_dir() / f"{name}.yaml").read_text().splitlines()
+        said = " ".join(line.lstrip("# ") for line in lines if line.startswith("#") and "make sweep" not in line)
+        told.append(f"  {name:<17} {said.partition('. ')[0].rstrip('.')}")
+    return "\n".join(["arn sweep NAME [key=value ...]", "", *told])
+
+
+def find(name: str) -> Path:
+    """The sweep's file.
+
+    Raises:
+        ArnError: there is none of that name.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else sweeps_dir() / f"{name}.yaml"
+    if not path.is_file() or path.name == "wandb.yaml":
+        raise ArnError(f"no sweep {name!r}; there are {', '.join(names())}, or name a file, PATH.yaml")
+    return path
+
+
+def _recipe(config: Any) -> float:
+    """One job, in the process that a sweep started for it."""
+    from arn.verbs.train import recipe
+
+    return recipe(config)
+
+
+def sweep(composed: Sequence[Composed], command: Sequence[str]) -> None:
+    """Run a multirun: a grid, or the search of a config with ``tune``.
+
+    Raises:
+        ArnError: a job that failed, named with its log, after all others were run; or no folder for the sweep.
+    """
+    first = composed[0]
+    launcher: Launcher = instantiate(first.config["launcher"], "launcher")
+    place = first.sweep
+    again = f"the same command goes on where it stopped, with hydra.sweep.dir={place} where that is not its own folder"
+    try:
+        if first.config.get("tune"):
+            from arn.multirun.tuning import tune
+
+            tune(composed, command, launcher, place, console)
+        else:
+            grid(make_jobs(composed, command), launcher, place)
+    except KeyboardInterrupt:
+        console.print(f"interrupted: {again}")
+        raise
+    except OSError as error:
+        raise ArnError(f"cannot write to the sweep's folder {place}: {error.strerror or error}") from error
+
+
+def grid(jobs: Sequence[Job], launcher: Launcher, place: Path) -> None:
+    left = [job for job in jobs if job.record() is None]
+    begun = [job for job in left if job.begun()]
+    console.print(
+        f"{place}: {len(jobs)} jobs, {len(jobs) - len(left)} finished, {len(begun)} to go on with, "
+        f"{len(left) - len(begun)} to start"
+    )
+    known = read_jobs(place)
+    write_atomically(place / JOBS, (json.dumps(known | {job.name: job.overrides for job in jobs}, indent=1)).encode())
+    failed: list[str] = []
+    numbers = {job.name: number for number, job in enumerate(left, 1)}
+
+    def started(job: Job) -> None:
+        log = launcher.log(job, place)
+        console.print(f"job {numbers[job.name]}/{len(left)}: {job.name}{'' if log is None else f', output in {log}'}")
+
+    def ended(job: Job, status: int | None) -> None:
+        if status == 0 and job.record() is not None:
+            console.print(f"job {numbers[job.name]}/{len(left)}: {job.name} done")
+            return
+        log = launcher.log(job, place)
+        failed.append(f"{job.name} (exit status {status}{'' if log is None else f', see {log}'})")
+        console.print(f"job {numbers[job.name]}/{len(left)}: {failed[-1]}")
+
+    run_jobs(left, launcher, place, started=started, ended=ended)
+    print_runs(jobs)
+    if failed:
+        raise ArnError(f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}")
+    console.print(f"tables: arn report runs={place}")
+
+
+def read_jobs(place: Path) -> dict[str, Any]:
+    """Every job that the sweep's folder was ever asked for, in order: its overrides by name."""
+    try:
+        found = json.loads((place / JOBS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def print_runs(jobs: Sequence[Job]) -> None:
+    records = [(job, job.record()) for job in jobs]
+    sets = list(dict.fromkeys(name for _, record in records for name in (record or {}).get("test", {})))
+    table = Table(title=f"{len(jobs)} runs, protocol arn2018")
+    for column in ("run", "val MAE", *(f"{name} {score}" for name in sets for score in ("max F", "MAE"))):
+        table.add_column(column, justify="left" if column == "run" else "right")
+    for job, record in records:
+        if record is None:
+            table.add_row(job.name, "-")
+            continue
+        scores = [_figure(record["test"].get(name), key) for name in sets for key in ("max_f", "mae")]
+        table.add_row(job.name, _figure(record["val"], "mae"), *scores)
+    console.print(table)
+
+
+def _figure(scores: Mapping[str, float] | None, key: str) -> str:
+    return "-" if scores is None else f"{scores[key]:.4f}"

@@ -1,0 +1,218 @@
+"""Sweeps, with a stand-in for the training: what runs, what is skipped, what goes on, and what a kill leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from arn.cli import main
+from arn.config import Composed
+from arn.errors import ArnError
+from arn.multirun import jobs
+from arn.multirun.jobs import Job, make_jobs, quoted, run_jobs
+
+STUB = (sys.executable, str(Path(__file__).parent / "stub.py"))
+THREE = ["train", "-m", "seed=1,2,3"]
+
+
+@pytest.fixture
+def stubbed(monkeypatch):
+    monkeypatch.setattr(jobs, "PROGRAM", STUB)
+
+
+def calls(sweep):
+    return [json.loads(line) for line in (sweep / "calls.txt").read_text().splitlines()]
+
+
+def composed(sweep, *overrides, seed=0, **config):
+    return Composed(overrides, {"name": "net", "seed": seed, **config}, sweep, sweep)
+
+
+def test_every_job_gets_its_own_arguments_and_a_second_start_runs_nothing(tmp_path, stubbed, capfd):
+    command = [*THREE, f"hydra.sweep.dir={tmp_path}/s"]
+    assert main(command) == 0
+    first = calls(tmp_path / "s")
+    assert [one["seed"] for one in first] == ["1", "2", "3"]
+    assert [one["run"].rpartition("_")[0] for one in first] == [f"arn_lite_seed{n}" for n in (1, 2, 3)]
+    told = capfd.readouterr().out
+    assert "3 jobs, 0 finished" in told
+    assert all(one["run"] in told for one in first)
+    assert main(command) == 0
+    assert "3 jobs, 3 finished, 0 to go on with, 0 to start" in capfd.readouterr().out
+    assert calls(tmp_path / "s") == first
+
+
+def test_more_seeds_in_another_order_run_only_what_is_new(tmp_path, stubbed):
+    assert main(["train", "-m", "seed=1,2", f"hydra.sweep.dir={tmp_path}/s"]) == 0
+    assert main(["train", "-m", "seed=3,2,1", "logger=wandb", f"hydra.sweep.dir={tmp_path}/s"]) == 0
+    assert [one["seed"] for one in calls(tmp_path / "s")] == ["1", "2", "3"]
+
+
+def test_killed_in_the_middle_it_goes_on_with_what_is_left(tmp_path, stubbed, capfd):
+    sweep = tmp_path / "s"
+    sweep.mkdir()
+    (sweep / "hold").touch()  # the first job stays at its first checkpoint
+    code = (
+        "import sys\nfrom arn.multirun import jobs\njobs.PROGRAM = tuple(sys.argv[1:3])\n"
+        "from arn.cli import main\nmain(sys.argv[3:])"
+    )
+    command = ["sweep", "seeds", "seed=1,2,3", f"hydra.sweep.dir={sweep}"]
+    process = subprocess.Popen([sys.executable, "-c", code, *STUB, *command], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(sweep.glob("*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    child = calls(sweep)[0]["pid"]
+    while time.monotonic() < deadline:  # the job ends with the sweep that started it
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the killed sweep's job lives on")
+    (sweep / "hold").unlink()
+    assert main(command) == 0
+    assert "3 jobs, 0 finished, 1 to go on with, 2 to start" in capfd.readouterr().out
+    assert [(one["seed"], one["resumed"]) for one in calls(sweep)] == [
+        ("1", False),
+        ("1", True),
+        ("2", False),
+        ("3", False),
+    ]
+    names = list(json.loads((sweep / "jobs.json").read_text()))
+    assert [json.loads((sweep / name / "metrics.json").read_text())["seed"] for name in names] == [1, 2, 3]
+
+
+def test_a_job_that_fails_is_named_and_the_others_run(tmp_path, stubbed, capsys):
+    sweep = tmp_path / "s"
+    assert main(["train", "-m", "loss=bce_sum,bce", f"hydra.sweep.dir={sweep}"]) == 2
+    told = capsys.readouterr().err
+    assert "1 of 2 jobs failed" in told
+    failed, done = calls(sweep)
+    assert failed["run"] in told
+    assert done["run"] not in told
+    assert (sweep / done["run"] / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["train", "-m", "seed=1,2", "trainer.max_epoch=3"], "max_epoch"),
+        (["train", "-m", "seed=1,2", "loss=bce,nonsense"], "nonsense"),
+        (["train", "-m", "seed=1,1"], "one and the same"),
+        (["train", "-m", "seed=1,2", "launcher.jobs=0"], "launcher.jobs"),
+        (["train", "-m", "seed=1,2", "hydra.sweep.subdir=x"], "hydra.sweep.subdir"),
+        (["sweep", "seeds", "loss=nonsense"], "nonsense"),
+    ],
+)
+def test_bad_input_starts_nothing_and_leaves_nothing(tmp_path, stubbed, capsys, arguments, named):
+    assert main([*arguments, f"hydra.sweep.dir={tmp_path}/deep/s"]) == 2
+    told = capsys.readouterr().err
+    assert named in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_folder_with_another_finished_run_is_refused(tmp_path):
+    job = Job("a", tmp_path, "0" * 12, ("train",), ())
+    (tmp_path / "metrics.json").write_text('{"config_hash": "111111111111"}')
+    with pytest.raises(ArnError, match="another config"):
+        job.record()
+    (tmp_path / "metrics.json").write_text('{"config_hash": "0000')  # half of one is none
+    assert job.record() is None
+
+
+def test_a_finished_run_is_found_in_whatever_folder_of_the_sweep(tmp_path):
+    (job,) = make_jobs([composed(tmp_path)], ["train"])
+    (tmp_path / "renamed").mkdir()
+    (tmp_path / "renamed" / "metrics.json").write_text(json.dumps({"config_hash": job.hash}))
+    (again,) = make_jobs([composed(tmp_path)], ["train"])
+    assert again.folder == tmp_path / "renamed"
+    (other,) = make_jobs([composed(tmp_path, lr=1)], ["train"])
+    assert other.record() is None
+
+
+def test_where_a_run_is_shown_does_not_change_what_it_is(tmp_path):
+    (one,) = make_jobs([composed(tmp_path, logger={"csv": 1}, launcher=1, tags=[])], ["train"])
+    (other,) = make_jobs([composed(tmp_path, logger={"wandb": 1}, launcher=2, tags=["x"])], ["train"])
+    assert one.hash == other.hash
+
+
+def test_a_path_is_quoted_for_hydra():
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    path = Path('/a b/x=1,2/{y}/"z"\\')
+    (override,) = OverridesParser.create().parse_overrides([f"hydra.run.dir={quoted(path)}"])
+    assert str(override.value()) == str(path)
+
+
+class Counted:
+    """A launcher whose jobs end when looked at for the third time."""
+
+    def __init__(self, places):
+        self.jobs, self.running, self.most, self.started, self.cancelled = places, 0, 0, [], []
+
+    def log(self, job, sweep):
+        return None
+
+    def start(self, job, place, sweep):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.started.append((job.name, place))
+        outer = self
+
+        class Handle:
+            looks = 0
+
+            def poll(self):
+                self.looks += 1
+                if self.looks == 3:
+                    outer.running -= 1
+                return 0 if self.looks >= 3 else None
+
+            def cancel(self):
+                outer.running -= 1
+                outer.cancelled.append(job.name)
+
+        return Handle()
+
+
+def named(tmp_path, *names):
+    return [Job(name, tmp_path / name, "0" * 12, ("train",), ()) for name in names]
+
+
+def test_as_many_at_once_as_there_are_places_each_its_own(tmp_path):
+    launcher, ended = Counted(2), []
+    run_jobs(named(tmp_path, *"abcde"), launcher, tmp_path, pause=0, ended=lambda job, status: ended.append(job.name))
+    assert sorted(ended) == list("abcde")
+    assert launcher.most == 2
+    assert {place for _, place in launcher.started} == {0, 1}
+
+
+def test_a_watched_job_can_be_ended_and_an_interrupt_ends_all(tmp_path):
+    launcher, ended = Counted(2), {}
+    run_jobs(
+        named(tmp_path, "a", "b"),
+        launcher,
+        tmp_path,
+        pause=0,
+        watch=lambda job: job.name == "a",
+        ended=lambda job, status: ended.update({job.name: status}),
+    )
+    assert ended == {"a": None, "b": 0}
+    assert launcher.cancelled == ["a"]
+
+    def interrupt(job):
+        raise KeyboardInterrupt
+
+    launcher = Counted(2)
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(named(tmp_path, "a", "b"), launcher, tmp_path, pause=0, watch=interrupt)
+    assert launcher.running == 0

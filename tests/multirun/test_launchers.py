@@ -1,0 +1,85 @@
+"""Where jobs run: devices dealt out, and SLURM's way tried with submitit's local executor."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from arn.cli import main
+from arn.errors import ArnError
+from arn.multirun import jobs
+from arn.multirun.launchers import Local, Slurm, visible_devices
+
+STUB = (sys.executable, str(Path(__file__).parent / "stub.py"))
+
+
+def calls(sweep):
+    return [json.loads(line) for line in (sweep / "calls.txt").read_text().splitlines()]
+
+
+def test_parallel_jobs_have_a_device_each_and_a_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "PROGRAM", STUB)
+    sweep = tmp_path / "s"
+    parallel = ["launcher=parallel", "launcher.devices=[[0,1],[2,3]]"]
+    assert main(["train", "-m", "seed=1,2,3", *parallel, f"hydra.sweep.dir={sweep}"]) == 0
+    seen = calls(sweep)
+    assert {one["CUDA_VISIBLE_DEVICES"] for one in seen[:2]} == {"0,1", "2,3"}
+    assert len(seen) == 3
+    assert {path.stem for path in (sweep / "logs").iterdir()} == {one["run"] for one in seen}
+
+
+def test_without_devices_jobs_share_the_processors(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert Local(jobs=4)._own(3) == {"OMP_NUM_THREADS": "2"}
+    assert Local(jobs=1)._own(0) == {}
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert Local(jobs=4)._own(0) == {}
+
+
+def test_auto_takes_the_devices_that_this_process_may_use(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert visible_devices() == ["2", "5"]
+    launcher = Local(jobs=1, devices="auto")
+    assert launcher.jobs == 2
+    assert launcher._own(1) == {"CUDA_VISIBLE_DEVICES": "5"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert Local(jobs=3, devices="auto").jobs == 3
+
+
+@pytest.mark.parametrize(("options", "key"), [({"jobs": 0}, "jobs"), ({"devices": "first"}, "devices")])
+def test_a_wrong_option_is_named(options, key):
+    with pytest.raises(ArnError, match=f"launcher.{key}"):
+        Local(**options)
+
+
+def test_submitits_local_executor_runs_two_jobs_and_tells_of_a_third_that_fails(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("submitit")
+    monkeypatch.setattr(jobs, "PROGRAM", STUB)
+    sweep = tmp_path / "s"
+    slurm = ["launcher=slurm", "launcher.cluster=local", "launcher.options.gpus_per_node=0"]
+    assert main(["train", "-m", "loss=bce,bce_iou,bce_sum", *slurm, f"hydra.sweep.dir={sweep}"]) == 2
+    told = capsys.readouterr()
+    assert "1 of 3 jobs failed" in told.err
+    seen = calls(sweep)
+    assert len(seen) == 3
+    assert len(list(sweep.glob("*/metrics.json"))) == 2
+    assert all((sweep / "logs" / one["run"]).is_dir() for one in seen)
+    assert main(["train", "-m", "loss=bce,bce_iou", *slurm, f"hydra.sweep.dir={sweep}"]) == 0
+    assert len(calls(sweep)) == 3
+
+
+def test_a_queue_that_is_not_there_is_told(monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ArnError, match="sbatch"):
+        Slurm()
+    with pytest.raises(ArnError, match=r"launcher\.cluster"):
+        Slurm(cluster="pbs")
+
+
+def test_submitit_missing_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(ArnError, match=r"arn-saliency\[sweep\]"):
+        Slurm()
