@@ -1,0 +1,127 @@
+"""The object alone: a map refined to the picture's own edges, and the object's colours without the ground's.
+
+Networks see a picture at a few hundred pixels a side, so that their maps are soft by several pixels at native size.
+The guided filter (He, Sun, Tang, TPAMI 2013, colour guide; coefficients at reduced size as in He and Sun, arXiv
+1505.00996) moves the transition to where the picture has its edge. Along that edge a pixel shows object and ground
+mixed; the object's share of the colour is estimated by blur fusion (Forte, ICIP 2021), or a cutout of a dark ground has
+a dark rim on a light page.
+
+Radius and epsilon: of a dozen pairs, the one whose alpha came closest to the masks of 25 ECSSD pictures (by 4 % of the
+difference). They are for cutouts alone; maps are never refined, so that no score depends on them.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+WORKING_SIDE = 512  # px, longer side at which all that is smooth is computed
+RADIUS = 0.008  # of the longer side: about two positions of a map of 224 px
+EPSILON = 1e-3  # variance of the guide, in 0..1, that counts as none
+SOLID, EMPTY = 0.8, 0.2  # of a map: opaque from, transparent to
+
+
+def refine(picture: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Guided filter of a map by its picture.
+
+    Args:
+        picture: uint8 RGB, H x W x 3.
+        saliency: float32 H x W in 0..1.
+
+    Returns:
+        float32 H x W in 0..1.
+    """
+    height, width = saliency.shape
+    size = _working_size(height, width)
+    guide, small = _resized(picture, size) / np.float32(255), _resized(saliency, size)
+    radius = max(1, round(RADIUS * max(size)))
+    window = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(values: Floats) -> Floats:
+        return np.asarray(cv2.blur(values, window, borderType=cv2.BORDER_REFLECT), np.float32)
+
+    average, of_map = mean(guide), mean(small)
+    covariance = mean(guide * small[..., None]) - average * of_map[..., None]
+    products = (guide[..., :, None] * guide[..., None, :]).reshape(*guide.shape[:2], 9)
+    variance = mean(products).reshape(*guide.shape[:2], 3, 3) - average[..., :, None] * average[..., None, :]
+    variance += EPSILON * np.eye(3, dtype=np.float32)
+    slope = np.linalg.solve(variance, covariance[..., None])[..., 0].astype(np.float32)
+    offset = of_map - (slope * average).sum(axis=-1)
+    coefficients = mean(np.dstack([slope, offset]))
+    whole = _resized(coefficients, (width, height))
+    refined = np.einsum("hwc,hwc->hw", whole[..., :3], picture.astype(np.float32) / 255) + whole[..., 3]
+    return np.clip(refined, 0, 1, dtype=np.float32)
+
+
+def steepen(saliency: Floats) -> Floats:
+    """0 up to `EMPTY`, 1 from `SOLID` on, linear between."""
+    return np.clip((saliency - EMPTY) / (SOLID - EMPTY), 0, 1, dtype=np.float32)
+
+
+def _working_size(height: int, width: int) -> tuple[int, int]:
+    scale = min(1.0, WORKING_SIDE / max(height, width))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def object_colours(picture: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The object's own colour where the picture mixes it with the ground; unchanged where alpha is 1.
+
+    Args:
+        picture: uint8 RGB, H x W x 3.
+        alpha: float32 H x W in 0..1, share of the object.
+
+    Returns:
+        uint8 RGB, H x W x 3.
+    """
+    height, width = alpha.shape
+    size = _working_size(height, width)
+    colours, share = _resized(picture, size), _resized(alpha, size)
+    front = ground = colours
+    found = colours
+    # A wide look for pixels far from anything solid, then a narrow one for what lies along the edge.
+    for part in (0.05, 0.01):
+        side = 2 * max(1, round(part * max(size))) + 1
+        front, ground = _weighted_mean(found, share, side), _weighted_mean(colours, 1 - share, side)
+        found = _object_share(colours, share[..., None], front, ground)
+    mixed = (alpha > 0) & (alpha < 1)
+    front, ground = (_resized(one, (width, height))[mixed] for one in (front, ground))
+    result = picture.copy()
+    estimate = _object_share(picture[mixed].astype(np.float32), alpha[mixed][:, None], front, ground)
+    result[mixed] = np.round(estimate).astype(np.uint8)
+    return result
+
+
+def _resized(image: NDArray[np.generic], size: tuple[int, int]) -> Floats:
+    """To (width, height) as float32: area-averaged when it shrinks, bilinear when it grows."""
+    shrinks = size[0] <= image.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.asarray(image, np.float32), size, interpolation=how), np.float32)
+
+
+def _object_share(colours: Floats, share: Floats, front: Floats, ground: Floats) -> Floats:
+    """Around the smooth guess `front`, the colour that mixes with `ground` into the one seen."""
+    return np.clip(front + share * (colours - share * front - (1 - share) * ground), 0, 255)
+
+
+def _weighted_mean(colours: Floats, weight: Floats, side: int) -> Floats:
+    window = (side, side)
+    total = cv2.blur(weight, window)[..., None]
+    summed = np.asarray(cv2.blur(colours * weight[..., None], window), np.float32)
+    return np.where(total > 1e-4, summed / np.maximum(total, 1e-4), colours)
+
+
+def cutout(picture: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The object with transparency.
+
+    Args:
+        picture: uint8 RGB, H x W x 3.
+        saliency: float32 H x W in 0..1.
+
+    Returns:
+        uint8 RGBA, H x W x 4: opaque where the map is sure, clear where it is sure of ground.
+    """
+    alpha = steepen(refine(picture, steepen(saliency)))
+    return np.dstack([object_colours(picture, alpha), np.round(alpha * 255).astype(np.uint8)])
