@@ -15,6 +15,7 @@ from rich.console import Console
 
 from arn.classical import METHODS
 from arn.config import run_hydra, to_plain
+from arn.data.cutouts import cutout
 from arn.data.pairs import PICTURE_SUFFIXES, read_picture, write_atomically, write_map
 from arn.errors import ArnError
 from arn.training.checkpoint import load
@@ -81,8 +82,10 @@ def _predictor(checkpoint: str | None, onnx: str | None, method: str | None) -> 
             return OnnxModel(onnx)
         case (None, None, str()):
             return TrainingFree(method)
+        case (None, None, None):
+            return load()
         case _:
-            raise ArnError("give checkpoint=FILE, onnx=FILE or method=NAME, one of the three")
+            raise ArnError("give checkpoint=FILE, onnx=FILE or method=NAME, one of the three or none")
 
 
 def find_pictures(source: Path, output: Path, kind: str) -> list[tuple[Path, Path]]:
@@ -137,12 +140,6 @@ def overlay(picture: Picture, saliency: Map) -> Picture:
     weight = saliency[..., None]
     gray = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32)
     return np.round(picture * weight + 0.35 * gray * (1 - weight)).astype(np.uint8)
-
-
-def cutout(picture: Picture, saliency: Map) -> Picture:
-    """RGBA: the map as transparency, steepened so that near-certain background vanishes and the object is solid."""
-    alpha = np.clip((saliency - 0.2) / 0.6, 0, 1)
-    return np.dstack([picture, np.round(alpha * 255).astype(np.uint8)])
 
 
 def encode(image: Picture, suffix: str) -> bytes:
