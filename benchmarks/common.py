@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +38,7 @@ def machine() -> dict[str, Any]:
         found["cores_allowed"] = len(os.sched_getaffinity(0))
     if hasattr(os, "getloadavg"):
         found["load_before"] = round(os.getloadavg()[0], 2)
+    found["threads"] = int(os.environ.get("OMP_NUM_THREADS") or found.get("cores_allowed") or 0)
     found["system"] = platform.system()
     return found
 
@@ -43,6 +50,51 @@ def versions(*packages: str) -> dict[str, str]:
 def spread(values: list[float]) -> dict[str, float]:
     """Median and extremes."""
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
+def take_turns(jobs: Mapping[str, Callable[[], object]], repeats: int, warm: bool = True) -> dict[str, list[float]]:
+    """Seconds of each job in each turn. All jobs run once in every turn, so that disturbances fall on all of them."""
+    if warm:
+        for job in jobs.values():
+            job()
+    taken: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(repeats):
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            job()
+            taken[name].append(time.perf_counter() - start)
+    return taken
+
+
+def ratios(of: Sequence[float], to: Sequence[float]) -> dict[str, float]:
+    """Median and extremes of the quotients, turn by turn."""
+    return spread([a / b for a, b in zip(of, to, strict=True)])
+
+
+def _status(field: str) -> float:
+    return int(Path("/proc/self/status").read_text().partition(f"{field}:")[2].split()[0]) / 1024
+
+
+def peak_memory(job: Callable[[], object]) -> float:
+    """MB that the process needs at most while the job runs, beyond what it held before. Linux only.
+
+    The kernel's high-water mark, as `ru_maxrss`, but set back first: that one starts from the parent's.
+    """
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    job()
+    return _status("VmHWM") - before
+
+
+def in_process(module: str, *arguments: str) -> Any:
+    """What ``python -m benchmarks.MODULE ARGUMENTS`` prints as its last line, which is JSON."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    if told.returncode:
+        raise SystemExit(f"benchmarks.{module} {' '.join(arguments)} failed:\n{told.stderr[-2000:]}")
+    return json.loads(told.stdout.splitlines()[-1])
 
 
 def write_json(name: str, content: dict[str, Any]) -> Path:
