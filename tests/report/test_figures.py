@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from arn.benchmark.cache import Cache
-from arn.report.figures import choose_rows, draw_all, grid
+from arn.report.figures import choose_rows, draw_all, draw_training, grid
 
 
 @pytest.fixture
@@ -64,3 +64,16 @@ def test_the_grid_shows_each_picture(tmp_path):
     file.write_bytes(png)
     assert {40, 90, 200, 255} <= set(np.unique(np.asarray(Image.open(file).convert("L"))))
     assert b"0002" in svg
+
+
+def test_the_learning_curve_skips_what_a_step_did_not_log():
+    logged = [
+        {"step": "9", "train/loss_step": "2.0", "train/loss_epoch": "", "val/mae": "", "val/max_f": ""},
+        {"step": "9", "train/loss_step": "", "train/loss_epoch": "", "val/mae": "0.2", "val/max_f": "0.7"},
+        {"step": "9", "train/loss_step": "", "train/loss_epoch": "2.1", "val/mae": "", "val/max_f": ""},
+    ]
+    drawn = draw_training(logged)
+    assert sorted(drawn) == ["training.png", "training.svg"]
+    assert b"validation MAE" in drawn["training.svg"]
+    assert draw_training(logged) == drawn
+    assert draw_training(logged[:1]) != drawn

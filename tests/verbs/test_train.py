@@ -1,5 +1,6 @@
 """`arn train` through the command line: what it writes, what its switches do, and that it goes on exactly."""
 
+import csv
 import json
 import os
 import shutil
@@ -53,6 +54,7 @@ def test_writes_what_the_contract_names(trained):
     for name in ("config.yaml", "metrics.json", "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
         assert (trained / name).is_file(), name
     assert (trained / "figures" / "scenes.png").is_file()
+    assert (trained / "figures" / "training.svg").is_file()
     assert (trained / "csv" / "metrics.csv").is_file()
     record = json.loads((trained / "metrics.json").read_text())
     assert record["name"] == "arn_lite"
@@ -189,32 +191,120 @@ def test_paper_split_and_named_test_sets(tmp_path, tiny_dataset, tiny_overrides)
     assert record["split_sha256"] in json.dumps(splits)
 
 
-def test_two_ranks_end_with_the_same_weights(tmp_path, tiny_overrides):
-    run = tmp_path / "ddp"
-    process = start(["train", *tiny_overrides, "trainer=ddp_cpu", "trainer.max_epochs=1", f"hydra.run.dir={run}"])
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, out + err
+def test_ddp_inside_a_multirun_trains_each_job_on_all_of_its_ranks(tmp_path, plain_overrides):
+    """Lightning starts a rank with the command line of its process: of a multirun, that was the whole sweep again."""
+    sweep = tmp_path / "sweep"
+    assert main(["train", "-m", "seed=1,2", "trainer=ddp_cpu", *plain_overrides, f"hydra.sweep.dir={sweep}"]) == 0
+    records = [json.loads(path.read_text()) for path in sorted(sweep.glob("*/metrics.json"))]
+    assert [one["seed"] for one in records] == [1, 2]
+    for one in records:
+        assert one["config_hash_by_rank"] == [one["config_hash"]] * 2
+        assert len(one["weights_sha256_by_rank"]) == 2
+        assert len(set(one["weights_sha256_by_rank"])) == 1
+        assert one["pictures_trained_on"] == 16
+    assert records[0]["config_hash"] != records[1]["config_hash"]
+    assert records[0]["weights_sha256_by_rank"] != records[1]["weights_sha256_by_rank"]
+
+
+def test_a_job_that_composes_another_config_than_its_sweep_stops(tmp_path, plain_overrides, monkeypatch, capsys):
+    monkeypatch.setenv("ARN_CONFIG_HASH", "0" * 12)
+    assert train(tmp_path / "run", *plain_overrides) == 2
+    assert "the sweep composed config 000000000000" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_folder_is_trained_in_by_one_process(tmp_path, plain_overrides, capsys):
+    import fcntl
+
+    run = tmp_path / "run"
+    run.mkdir()
+    with (run / ".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert train(run, *plain_overrides) == 2
+    assert "another process is training in this folder" in capsys.readouterr().err
+    assert [path.name for path in run.iterdir()] == [".lock"]
+
+
+# ------------------------------------------------------------------------------------- callbacks and trainer options
+
+
+def curve(run, column="train/loss_step"):
+    with (run / "csv" / "metrics.csv").open() as file:
+        return [float(row[column]) for row in csv.DictReader(file) if row.get(column)]
+
+
+def test_every_test_picture_is_kept(trained):
+    from arn.report.runs import ROWS, read_rows
+
+    rows = read_rows(trained / ROWS)["scenes"]
+    record = json.loads((trained / "metrics.json").read_text())
+    assert len(rows) == 3
+    assert float(rows.compute()["max_f"]) == record["test"]["scenes"]["max_f"]
+    assert float(rows.compute()["mae"]) == record["test"]["scenes"]["mae"]
+    assert len((trained / "per_image.csv").read_text().splitlines()) == 4
+
+
+def test_validations_are_logged_and_a_resumed_run_continues_them(tmp_path, plain_overrides):
+    from arn.training.callbacks import read_validations
+
+    run = tmp_path / "run"
+    assert train(run, *plain_overrides) == 0
+    (first,) = read_validations(run / "validation.jsonl")
+    with (run / "validation.jsonl").open("a") as file:  # as a kill between a validation and its checkpoint leaves it
+        file.write(json.dumps(first | {"step": 7}) + "\n")
+    assert main(["train", f"resume={run}", "trainer.max_epochs=2"]) == 0
+    assert [line["step"] for line in read_validations(run / "validation.jsonl")] == [4, 8]
+
+
+def test_early_stopping_stops(tmp_path, plain_overrides):
+    run = tmp_path / "run"
+    still = ["optimizer.lr=0", "trainer.max_epochs=6", "callbacks=[early_stopping]", "callbacks.early_stopping.patience=2"]
+    assert train(run, *plain_overrides, *still) == 0
+    assert json.loads((run / "metrics.json").read_text())["pictures_trained_on"] == 3 * 16
+
+
+def test_two_halves_accumulated_are_one_batch(tmp_path, plain_overrides):
+    exact = [*plain_overrides, "trainer.precision=64-true", "data.train_limit=8"]
+    assert train(tmp_path / "whole", *exact) == 0
+    assert train(tmp_path / "halves", *exact, "data.batch_size=2", "trainer.accumulate_grad_batches=2") == 0
+    whole, halves = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "halves")
+    assert whole["global_step"] == halves["global_step"] == 2
+    for name, tensor in whole["state_dict"].items():
+        torch.testing.assert_close(tensor, halves["state_dict"][name], rtol=0, atol=1e-9)
+
+
+def test_gradients_are_clipped(tmp_path, plain_overrides):
+    step = [*plain_overrides, "optimizer=sgd", "optimizer.momentum=0", "optimizer.weight_decay=0"]
+    step += ["data.train_limit=4", "trainer.gradient_clip_val=0.01"]
+    assert train(tmp_path / "still", *step, "optimizer.lr=0") == 0
+    assert train(tmp_path / "moved", *step, "optimizer.lr=1") == 0
+    still, moved = (checkpoint(tmp_path / run)["state_dict"] for run in ("still", "moved"))
+    change = sum(float((moved[name] - tensor).double().square().sum()) for name, tensor in still.items()) ** 0.5
+    assert change == pytest.approx(0.01, rel=1e-3)
+
+
+def test_debug_fast_and_what_is_measured_beside(tmp_path, plain_overrides):
+    run = tmp_path / "run"
+    measured = ["callbacks=[learning_rate,monitor]", "profiler=simple", "trainer.log_every_n_steps=1"]
+    options = [one for one in plain_overrides if one != "trainer.max_epochs=1"]
+    assert train(run, *options, "debug=fast", *measured, "data.eval_batch_size=1") == 0
     record = json.loads((run / "metrics.json").read_text())
-    assert len(record["weights_sha256_by_rank"]) == 2
-    assert len(set(record["weights_sha256_by_rank"])) == 1
-    assert record["pictures_trained_on"] == 16
+    assert record["pictures_trained_on"] == 2 * 2 * 4
+    assert len(curve(run)) == 4
+    assert len(curve(run, "lr-AdamW")) == 4
+    assert min(curve(run, "memory/peak_mb")) > 50
+    assert min(curve(run, "speed/pictures_per_second")) > 0
+    assert "run_training_batch" in (run / "fit-profile.txt").read_text()
 
 
-def test_scores_do_not_depend_on_ranks(tmp_path, trained, tiny_overrides):
-    """Three test pictures on two ranks: an odd one out, none twice. Learning rate 0, so the network is the same."""
-    still = [*tiny_overrides, "optimizer.lr=0", "freeze_backbone_norm=true", "network.decoder.batch_norm=false"]
-    assert train(tmp_path / "one", *still) == 0
-    process = start(["train", *still, "trainer=ddp_cpu", f"hydra.run.dir={tmp_path / 'two'}"])
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, out + err
-    one, two = (json.loads((tmp_path / n / "metrics.json").read_text()) for n in ("one", "two"))
-    assert one["test"]["scenes"] == pytest.approx(two["test"]["scenes"], abs=1e-7)
-
-
-def test_ddp_inside_a_multirun_is_refused(tmp_path, tiny_overrides, capsys):
-    sweep = ["-m", "seed=1,2", "trainer=ddp_cpu", f"hydra.sweep.dir={tmp_path}"]
-    assert main(["train", *tiny_overrides, *sweep]) == 2
-    assert "multirun" in capsys.readouterr().err
+def test_debug_overfit_learns_its_batch_by_heart(tmp_path, plain_overrides):
+    run = tmp_path / "run"
+    own = ("data.train_limit", "data.val", "data.test_limit", "trainer.max_epochs", "schedule")
+    options = [one for one in plain_overrides if not one.startswith(own)]
+    assert train(run, *options, "debug=overfit", "trainer.max_epochs=60", "optimizer.lr=3e-3") == 0
+    losses = curve(run, "train/loss_epoch")
+    assert len(losses) == 60
+    assert losses[-1] < 0.5 * losses[0]
 
 
 # ------------------------------------------------------------------------------- bad input: one message, nothing left

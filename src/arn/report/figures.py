@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -146,6 +146,38 @@ def _bars(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
     axes.grid(axis="x", visible=False)
     axes.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.12 if len(ordered) <= 4 else -0.3))
     return figure
+
+
+# ----------------------------------------------------------------------------------------------------------- a training
+
+
+def draw_training(logged: Iterable[Mapping[str, str]]) -> Drawn:
+    """The learning curve of a run, ``training.png`` and ``.svg``: loss of every epoch, and both validation scores.
+
+    Args:
+        logged: rows of a run's ``csv/metrics.csv``, an empty string where a step did not log a value.
+    """
+    rows = list(logged)
+
+    def column(name: str) -> tuple[list[float], list[float]]:
+        found = [(float(row["step"]) + 1, float(row[name])) for row in rows if row.get(name)]
+        return [step for step, _ in found], [value for _, value in found]
+
+    def draw() -> Any:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(_PAGE, 2.4), layout="constrained")
+        shown = (("train/loss_step", "training loss"), ("val/max_f", "validation max F"), ("val/mae", "validation MAE"))
+        for number, (axes, (name, label)) in enumerate(zip(figure.subplots(1, 3), shown, strict=True)):
+            steps, values = column(name)
+            if name.startswith("train"):
+                axes.plot(steps, values, color="#bbbbbb", linewidth=0.5)
+                steps, values = column("train/loss_epoch")
+            axes.plot(steps, values, color=COLOURS[number], marker="o", markersize=3)
+            axes.set(xlabel="step", ylabel=label)
+        return figure
+
+    return {f"training.{suffix}": data for suffix, data in _written(draw)}
 
 
 # -------------------------------------------------------------------------------------------------------------- sweeps

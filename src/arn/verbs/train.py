@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import datetime
 import hashlib
 import json
@@ -200,6 +201,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
         write_rows(run, config.name, task.test_rows)
         # Last of what `arn report` reads: a folder with a metrics.json is whole.
         write_atomically(run / "metrics.json", (json.dumps(record, indent=2) + "\n").encode())
+        draw_curve(run)
         sheets = draw_test_panels(predictor, datamodule, run, config.panels)
         log_images(trainer.loggers, "test", [sheet for _, sheet in sheets])
         log_to_wandb(trainer.loggers, record, best)
@@ -210,7 +212,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
 def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, first: list[Callback]) -> pl.Trainer:
     checkpoints = run / "checkpoints"
     interactive = sys.stdout.isatty()  # a log file gets lines, a terminal a bar
-    options = dict(plain["trainer"])
+    options = {"log_every_n_steps": 10} | plain["trainer"]
     options["precision"] = choose_precision(options["precision"], options["accelerator"])
     best = ModelCheckpoint(
         checkpoints,
@@ -246,7 +248,6 @@ def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, first: l
         plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,  # our own samplers neither pad nor repeat
         num_sanity_val_steps=0,
-        log_every_n_steps=10,
         enable_progress_bar=interactive,
         enable_model_summary=False,
     )
@@ -355,6 +356,18 @@ def seconds_per_map(predictor: Predictor, datamodule: SaliencyDataModule, pictur
         predictor.predict(picture)
         taken.append(time.perf_counter() - begun)
     return round(float(np.median(taken[1:] or taken)), 5)
+
+
+def draw_curve(run: Path) -> None:
+    """``figures/training.png`` and ``.svg`` of a run that logs to CSV."""
+    logged = run / "csv" / "metrics.csv"
+    if not logged.is_file():
+        return
+    from arn.report.figures import draw_training
+
+    with logged.open(newline="") as lines:
+        for name, data in draw_training(csv.DictReader(lines)).items():
+            write_atomically(run / "figures" / name, data)
 
 
 def draw_test_panels(
