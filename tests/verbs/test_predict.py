@@ -41,6 +41,97 @@ def test_batches_do_not_change_maps(holiday, tmp_path, trained):
         assert np.abs(one - three).max() <= 1
 
 
+def test_maps_are_those_of_one_picture_after_the_other(holiday, tmp_path, trained):
+    """Decoding ahead and writing behind change neither a value nor which file it is in."""
+    from arn import load
+    from arn.data.pairs import read_picture, write_map
+
+    for index in range(20):
+        Image.fromarray(draw_scene(1, index, (40 + index, 60))[0]).save(holiday / f"{index:02d}.png")
+    out = tmp_path / "out"
+    assert main(["predict", f"input={holiday}", f"output={out}", f"checkpoint={trained}", "batch_size=3"]) == 0
+    predictor = load(trained)
+    paths = sorted(path for path in holiday.iterdir() if path.suffix != ".txt")
+    for start in range(0, len(paths), 3):
+        batch = paths[start : start + 3]
+        for path, saliency in zip(batch, predictor.maps([read_picture(one) for one in batch]), strict=True):
+            write_map(tmp_path / "one.png", saliency)
+            assert (tmp_path / "one.png").read_bytes() == (out / f"{path.stem}.png").read_bytes()
+    assert len(list(out.iterdir())) == len(paths) == 23
+
+
+def test_half_precision_is_close(holiday, tmp_path, trained, capsys):
+    for precision in ("fp32", "bf16"):
+        arguments = [f"input={holiday}", f"output={tmp_path / precision}", f"checkpoint={trained}"]
+        assert main(["predict", *arguments, f"precision={precision}"]) == 0
+    maps = [read_map(tmp_path / precision / "a.png").astype(int) for precision in ("fp32", "bf16")]
+    assert 0 < np.abs(maps[0] - maps[1]).max() < 20
+    assert main(["predict", *arguments, "precision=int4"]) == 2
+    assert "int4" in capsys.readouterr().err
+
+
+def test_reading_runs_ahead_by_no_more_than_its_depth():
+    from concurrent.futures import ThreadPoolExecutor
+
+    begun = []
+
+    def numbers():
+        for number in range(20):
+            begun.append(number)
+            yield number
+
+    with ThreadPoolExecutor(2) as pool:
+        results = predict.ahead(pool, lambda number: number**2, numbers(), 4)
+        assert next(results) == 0
+        assert len(begun) == 5
+        assert list(results) == [number**2 for number in range(1, 20)]
+
+
+def test_an_error_ahead_comes_in_its_turn():
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        results = predict.ahead(pool, lambda number: 1 // (number - 3), range(9), 8)
+        assert [next(results) for _ in range(3)] == [-1, -1, -1]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+
+
+def test_what_is_written_behind_is_done_at_the_end_and_its_errors_are_told():
+    done = []
+    with predict.Behind(1) as writers:
+        for number in range(50):
+            writers.do(done.append, number)
+            assert len(writers.begun) <= writers.depth
+    assert done == list(range(50))
+    with pytest.raises(ArnError, match="disk"), predict.Behind(2) as writers:
+        writers.do(fail_to_write)
+    with pytest.raises(KeyError, match="first"), predict.Behind(2):
+        raise KeyError("first")
+
+
+def fail_to_write():
+    raise ArnError("the disk is full")
+
+
+def test_a_full_disk_is_told_once_and_leaves_whole_maps(holiday, tmp_path, trained, capsys, monkeypatch):
+    def fails(path, data):
+        if path.name == "b.png":
+            raise ArnError(f"Cannot write {path}: no space left")
+        written(path, data)
+
+    from arn.data import pairs
+
+    written = pairs.write_atomically
+    monkeypatch.setattr(pairs, "write_atomically", fails)
+    assert main(["predict", f"input={holiday}", f"output={tmp_path / 'out'}", f"checkpoint={trained}"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("no space left") == 1
+    assert "Traceback" not in told
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"a.png", "c.png"}
+    assert all(read_map(path).size for path in (tmp_path / "out").iterdir())
+
+
 def test_without_training(holiday, tmp_path):
     assert main(["predict", f"input={holiday}", f"output={tmp_path / 'out'}", "method=mb"]) == 0
     assert read_map(tmp_path / "out" / "b.png").shape == (120, 40)

@@ -229,10 +229,13 @@ class Predictor(SquarePredictor):
         network: in evaluation mode.
         config: the resolved config of the run that made it, or the config.json of its export.
         name: its run's name.
+        bf16: run the network under bfloat16 autocast; float32 otherwise.
     """
 
-    def __init__(self, network: nn.Module, config: dict[str, Any], device: str | torch.device = "cpu") -> None:
-        self.device = torch.device(device)
+    def __init__(
+        self, network: nn.Module, config: dict[str, Any], device: str | torch.device = "cpu", bf16: bool = False
+    ) -> None:
+        self.device, self.bf16 = torch.device(device), bf16
         self.network = network.to(self.device).to(memory_format=torch.channels_last).eval()
         self.input_size = input_side(network)
         self.config = config
@@ -240,7 +243,9 @@ class Predictor(SquarePredictor):
 
     @torch.inference_mode()
     def probabilities(self, squares: Tensor) -> Tensor:
-        return torch.sigmoid(self.network(squares)[0].float())
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            logits = self.network(squares)[0]
+        return torch.sigmoid(logits.float())
 
 
 def native_map(logits: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -257,7 +262,7 @@ def at_native_size(probabilities: Tensor, size: tuple[int, ...]) -> Tensor:
     return full[0, 0].clamp_(0, 1)
 
 
-def load(path: str | os.PathLike[str] = "arn_lite", device: str = "cpu") -> SquarePredictor:
+def load(path: str | os.PathLike[str] = "arn_lite", device: str = "cpu", bf16: bool = False) -> SquarePredictor:
     """A trained network: one that came with the package, a checkpoint, a run folder, or what `arn export` wrote.
 
     >>> arn.load().predict(picture)
@@ -268,6 +273,7 @@ def load(path: str | os.PathLike[str] = "arn_lite", device: str = "cpu") -> Squa
         path: a name of :data:`SHIPPED`, ``*.ckpt``, ``*.safetensors`` with its config.json beside it, ``*.onnx``, or
             the folder of a run (its best checkpoint) or an export.
         device: of torch; an ONNX file runs on the CPU.
+        bf16: run a network of torch under bfloat16 autocast.
 
     Raises:
         ArnError: no such file, or not what ARN writes.
@@ -277,4 +283,4 @@ def load(path: str | os.PathLike[str] = "arn_lite", device: str = "cpu") -> Squa
 
         return OnnxModel(path)
     network, config = load_network(path)
-    return Predictor(network, config, device)
+    return Predictor(network, config, device, bf16)

@@ -1,11 +1,18 @@
-"""``arn predict``: maps, overlays or cutouts of a picture, a folder or a video, at native size."""
+"""``arn predict``: maps, overlays or cutouts of a picture, a folder or a video, at native size.
+
+Reading, the network and writing overlap: files are decoded a few pictures ahead, and encoded and written behind, on
+threads of their own (OpenCV lets the interpreter go meanwhile). Order, files and messages are those of one after the
+other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice, repeat, takewhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -21,12 +28,17 @@ from arn.errors import ArnError
 from arn.training.checkpoint import load
 from arn.training.onnx import OnnxModel
 
+THREADS = 2
+"""Of decoding, and as many of encoding: next to the network each has little to do."""
+
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
 KINDS = ("map", "overlay", "cutout")
 
 console = Console(highlight=False, soft_wrap=True)
 Picture = NDArray[np.uint8]
 Map = NDArray[np.float32]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def main(arguments: list[str]) -> None:
@@ -46,7 +58,7 @@ def recipe(config: DictConfig) -> None:
     if video and kind == "cutout":
         raise ArnError("as=cutout needs transparency, which a video file has not; use as=map or as=overlay")
     pictures = [] if video else find_pictures(source, output, kind)
-    predictor = _predictor(plain["checkpoint"], plain["onnx"], plain["method"])
+    predictor = _predictor(plain["checkpoint"], plain["onnx"], plain["method"], plain["precision"])
     if video:
         count = predict_video(predictor, source, output, kind, plain["batch_size"])
     else:
@@ -74,16 +86,18 @@ class TrainingFree:
         return [self.method(picture) for picture in pictures]
 
 
-def _predictor(checkpoint: str | None, onnx: str | None, method: str | None) -> MapMaker:
+def _predictor(checkpoint: str | None, onnx: str | None, method: str | None, precision: str = "fp32") -> MapMaker:
+    if precision not in ("fp32", "bf16"):
+        raise ArnError(f"precision must be fp32 or bf16, not {precision!r}")
     match (checkpoint, onnx, method):
         case (str(), None, None):
-            return load(checkpoint)
+            return load(checkpoint, bf16=precision == "bf16")
         case (None, str(), None):
             return OnnxModel(onnx)
         case (None, None, str()):
             return TrainingFree(method)
         case (None, None, None):
-            return load()
+            return load(bf16=precision == "bf16")
         case _:
             raise ArnError("give checkpoint=FILE, onnx=FILE or method=NAME, one of the three or none")
 
@@ -115,15 +129,68 @@ def make_folder(folder: Path) -> None:
 
 def predict_pictures(predictor: MapMaker, targets: Sequence[tuple[Path, Path]], kind: str, batch_size: int) -> int:
     done = 0
-    for batch in batches(iter(targets), batch_size):
-        pictures = [read_picture(path) for path, _ in batch]
-        for (_, target), picture, saliency in zip(batch, pictures, predictor.maps(pictures), strict=True):
-            if kind == "map":
-                write_map(target, saliency)
-            else:
-                write_atomically(target, encode(render(picture, saliency, kind), target.suffix))
-            done += 1
+    with ThreadPoolExecutor(THREADS) as readers, Behind(THREADS) as writers:
+        pictures = ahead(readers, read_picture, (path for path, _ in targets), 2 * batch_size)
+        for batch in batches(zip(targets, pictures, strict=True), batch_size):
+            found = predictor.maps([picture for _, picture in batch])
+            for ((_, target), picture), saliency in zip(batch, found, strict=True):
+                writers.do(write, target, picture, saliency, kind)
+                done += 1
     return done
+
+
+def write(target: Path, picture: Picture, saliency: Map, kind: str) -> None:
+    """One picture's file, whole or not at all."""
+    if kind == "map":
+        write_map(target, saliency)
+    else:
+        write_atomically(target, encode(render(picture, saliency, kind), target.suffix))
+
+
+def ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], depth: int
+) -> Iterator[Result]:
+    """``work`` of each item, in order, begun up to ``depth`` items early; its errors come where its result would."""
+    begun: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) > depth:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        for one in begun:
+            one.cancel()
+
+
+class Behind:
+    """Work done on other threads while the caller goes on, a bounded amount of it: ``do`` waits when that is reached.
+
+    The first error comes out of a later ``do`` or of the end of the ``with`` block, which waits for all that was begun.
+    """
+
+    def __init__(self, threads: int, depth: int = 16) -> None:
+        self.pool, self.depth = ThreadPoolExecutor(threads), depth
+        self.begun: deque[Future[Any]] = deque()
+
+    def do(self, work: Callable[..., object], *arguments: Any) -> None:
+        self.begun.append(self.pool.submit(work, *arguments))
+        while len(self.begun) > self.depth or self.begun[0].done():
+            self.begun.popleft().result()
+            if not self.begun:
+                break
+
+    def __enter__(self) -> Behind:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            while self.begun and kind is None:
+                self.begun.popleft().result()
+        finally:
+            # What is begun is finished, so that no file is left half-written; after an error the rest is not begun.
+            self.pool.shutdown(wait=True, cancel_futures=True)
 
 
 def render(picture: Picture, saliency: Map, kind: str) -> Picture:
@@ -166,8 +233,8 @@ def predict_video(predictor: MapMaker, source: Path, output: Path, kind: str, ba
     reader = cv2.VideoCapture(str(source))
     try:
         rate = reader.get(cv2.CAP_PROP_FPS) or 25
-        frames = read_frames(reader, source)
-        first = next(frames, None)  # its size counts: a phone's video announces the size before it is turned upright
+        read = read_frames(reader, source)
+        first = next(read, None)  # its size counts: a phone's video announces the size before it is turned upright
         if first is None:
             raise ArnError(f"input={source}: OpenCV cannot read one frame of this video")
         make_folder(output)
@@ -175,15 +242,23 @@ def predict_video(predictor: MapMaker, source: Path, output: Path, kind: str, ba
         writer = cv2.VideoWriter(str(unfinished), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
         if not writer.isOpened():
             raise ArnError(f"output={output}: OpenCV cannot write a video of {size[0]} x {size[1]} there")
+
+        def write_frame(picture: Picture, saliency: Map) -> None:
+            image = render(picture, saliency, kind)
+            frame = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR)
+            below, right = size[1] - frame.shape[0], size[0] - frame.shape[1]
+            writer.write(cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE))
+
         done = 0
         try:
-            for batch in batches(chain([first], frames), batch_size):
-                for picture, saliency in zip(batch, predictor.maps(batch), strict=True):
-                    image = render(picture, saliency, kind)
-                    frame = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR)
-                    below, right = size[1] - frame.shape[0], size[0] - frame.shape[1]
-                    writer.write(cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE))
-                    done += 1
+            # One thread each: frames are read and written in their order.
+            with ThreadPoolExecutor(1) as readers, Behind(1) as writers:
+                frames = ahead(readers, lambda _: next(read, None), repeat(None), 2 * batch_size)
+                rest = takewhile(lambda frame: frame is not None, frames)
+                for batch in batches(chain([first], rest), batch_size):
+                    for picture, saliency in zip(batch, predictor.maps(batch), strict=True):
+                        writers.do(write_frame, picture, saliency)
+                        done += 1
         finally:
             writer.release()
         if count_frames(unfinished) != done:  # the writer itself tells nobody when the disk is full
