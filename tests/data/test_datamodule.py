@@ -50,6 +50,47 @@ def test_cache_changes_nothing_at_its_own_side():
             assert torch.equal(one, other)
 
 
+def make_large_set(root, size=(500, 700)):
+    from PIL import Image
+
+    from arn.data.scenes import draw_scene
+
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for index in range(6):
+        picture, mask = draw_scene(0, index, size)
+        Image.fromarray(picture).save(root / "images" / f"{index}.jpg", quality=95)
+        Image.fromarray(np.asarray(mask, np.uint8)).save(root / "masks" / f"{index}.png")
+
+
+@pytest.mark.parametrize(("options", "shape"), [({}, (250, 350)), ({"augment": {"crop": 0.3}}, (500, 700))])
+def test_large_training_pictures_are_decoded_at_a_fraction(tmp_path, options, shape):
+    """As small as the size and the smallest crop allow; what is validated and tested on is whole."""
+    make_large_set(tmp_path / "large")
+    given = {"train": [str(tmp_path / "large")], "test": [str(tmp_path / "large")], "train_limit": None}
+    made = module(**given, val=2, size=128, batch_size=2, **options)
+    picture, mask = made.training_source.read(0)
+    assert picture.shape[:2] == mask.shape == shape
+    assert made.validation_source.read(0)[0].shape[:2] == (500, 700)
+    assert all(source.read(0)[0].shape[:2] == (500, 700) for source in made.test_sources.values())
+    whole = module(**given, val=2, size=128, batch_size=2, reduced=False, **options)
+    for one, other in zip(epoch_of(made, 0), epoch_of(whole, 0), strict=True):
+        assert (one.float() - other.float()).abs().mean() < 3
+    assert module(**given, val=2, size=300, batch_size=2).training_source.read(0)[0].shape[:2] == (500, 700)
+
+
+def test_a_mask_of_another_size_is_refused_at_a_fraction_too(tmp_path):
+    from PIL import Image
+
+    make_large_set(tmp_path / "large")
+    Image.fromarray(np.zeros((500, 690), np.uint8)).save(tmp_path / "large" / "masks" / "0.png")
+    made = module(train=[str(tmp_path / "large")], test=[], train_limit=None, val=1, size=64, batch_size=1)
+    held_out = "0" in made.validation_source.stems
+    source = made.validation_source if held_out else made.training_source
+    with pytest.raises(ArnError, match=r"0\.png"):
+        source.read(source.stems.index("0"))
+
+
 def test_cache_reads_each_picture_once():
     class Counting:
         stems = ("a", "b")

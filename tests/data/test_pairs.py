@@ -27,6 +27,7 @@ from arn.data.pairs import (
     write_atomically,
     write_map,
 )
+from arn.data.scenes import draw_scene
 from arn.errors import ArnError
 
 HEIGHT, WIDTH = 48, 70
@@ -75,6 +76,55 @@ def test_the_fast_way_to_read_jpeg_is_exact(tmp_path, rgb, options, monkeypatch)
     np.testing.assert_array_equal(fast, read_picture(path))
     with Image.open(path) as image:
         np.testing.assert_array_equal(fast, np.array(image))
+
+
+@pytest.mark.parametrize(
+    ("size", "at_least", "scale"),
+    [((803, 611), 300, 2), ((803, 611), 306, 1), ((803, 611), 150, 4), ((803, 611), 20, 8), ((100, 900), 51, 1)],
+)
+def test_large_jpegs_are_decoded_no_smaller_than_asked(tmp_path, size, at_least, scale):
+    smooth = np.asarray(Image.fromarray(draw_scene(0, 0, (64, 64))[0]).resize(size, Image.Resampling.BICUBIC))
+    path = stored(tmp_path / "a.jpg", smooth, quality=95)
+    whole, read = read_picture(path), read_picture(path, at_least)
+    assert read.shape == (-(-size[1] // scale), -(-size[0] // scale), 3)
+    assert min(read.shape[:2]) >= min(at_least, min(size))
+    area = cv2.resize(whole, read.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(read.astype(int) - area).mean() < 2
+
+
+def test_only_jpegs_are_decoded_at_a_fraction(tmp_path, rgb):
+    path = stored(tmp_path / "a.png", rgb)
+    np.testing.assert_array_equal(read_picture(path, 2), rgb)
+
+
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_the_fast_way_to_read_masks_is_exact(tmp_path, rgb, truth, mode, monkeypatch):
+    path = stored(tmp_path / "a.png", *((rgb[:, :, 0],) if mode == "L" else (truth, "1")))
+    assert module._is_ordinary_png(path.read_bytes())
+    fast = read_mask(path)
+    monkeypatch.setattr(module, "_is_ordinary_png", lambda data: False)
+    np.testing.assert_array_equal(fast, read_mask(path))
+
+
+def test_the_fast_way_to_read_masks_is_for_whole_opaque_gray_pngs(tmp_path, rgb, truth):
+    whole = stored(tmp_path / "a.png", truth).read_bytes()
+    Image.fromarray(truth).save(tmp_path / "b.png", transparency=0)
+    others = [
+        whole[:-1],
+        whole[: len(whole) // 2],
+        stored(tmp_path / "c.png", rgb).read_bytes(),
+        (tmp_path / "b.png").read_bytes(),
+        stored(tmp_path / "d.jpg", truth).read_bytes(),
+        stored(tmp_path / "e.png", truth.astype(np.uint16) * 257).read_bytes(),
+        b"",
+    ]
+    assert module._is_ordinary_png(whole)
+    assert not any(module._is_ordinary_png(data) for data in others)
+    broken = bytearray(whole)
+    broken[len(whole) // 2] ^= 255
+    (tmp_path / "f.png").write_bytes(broken)
+    with pytest.raises(ArnError, match=r"f\.png"):
+        read_mask(tmp_path / "f.png")
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
@@ -542,6 +592,8 @@ def test_real_pictures_are_read_as_pil_reads_them(data_dir, name):
         assert module._is_ordinary_jpeg(data), "these are what the fast way is for"
         with Image.open(io.BytesIO(data)) as image:
             np.testing.assert_array_equal(read_picture(pair.picture), np.array(image.convert("RGB")))
+        assert pair.mask is not None
+        assert module._is_ordinary_png(pair.mask.read_bytes()), "these are what the fast way is for"
         with Image.open(pair.mask) as image:
             np.testing.assert_array_equal(read_mask(pair.mask), np.array(image.convert("L")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -185,6 +186,9 @@ class SaliencyDataModule(pl.LightningDataModule):
         eval_batch_size: pictures a step a rank when scoring.
         workers: loader processes; ``auto`` is half the processors, at most 8.
         cache: hold training pairs in memory at that side (px); None reads the files each epoch.
+        reduced: decode large JPEGs of the training set at a fraction of their size, both sides staying large enough for
+            the cache, or for the smallest crop of the largest size; nothing changes for pictures below twice that.
+            Validation and test pictures are always decoded whole.
         augment: arguments of :class:`~arn.data.transforms.Augmentation`.
         seed: of split, order and augmentation.
 
@@ -208,6 +212,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         cache: int | None = None,
         augment: Mapping[str, Any] | None = None,
         seed: int = 0,
+        reduced: bool = True,
     ) -> None:
         super().__init__()
         self.train_names, self.test_names = list(train), list(test)
@@ -218,7 +223,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.sizes = SizeSchedule(size, sizes)
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
         self.workers = min(8, max(1, (os.cpu_count() or 2) // 2)) if workers == "auto" else int(workers)
-        self.cache = cache
+        self.cache, self.reduced = cache, reduced
         self.augmentation = Augmentation(**(augment or {}), seed=seed)
         self.stems: dict[str, dict[str, list[str]]] = {}
         self._train: Source | None = None
@@ -262,8 +267,13 @@ class SaliencyDataModule(pl.LightningDataModule):
         train, val = sorted(train), sorted(val)
         joined = "+".join(found)
         self.stems |= {"train": {joined: train}, "val": {joined: val}}
-        self._train = PairSource([keyed[stem] for stem in train], train)
+        self._train = PairSource([keyed[stem] for stem in train], train, self._needed_side() if self.reduced else None)
         self._val = PairSource([keyed[stem] for stem in val], val)
+
+    def _needed_side(self) -> int:
+        """px that a side of a training picture must have for nothing to be enlarged."""
+        largest = max([self.size, *self.sizes.by_epoch.values()])
+        return self.cache or math.ceil(largest / self.augmentation.crop)
 
     def _test_source(self, name: str) -> Source:
         if name == SCENES:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from arn.data import scenes
 from arn.data.pairs import Pair, check_same_size, find_dataset, read_mask, read_picture
+from arn.data.transforms import resize
 from arn.errors import ArnError
 
 SCENES = "scenes"
@@ -37,9 +38,14 @@ class Source(Protocol):
 
 
 class PairSource:
-    """Pictures and masks in files."""
+    """Pictures and masks in files.
 
-    def __init__(self, pairs: Sequence[Pair], stems: Sequence[str] | None = None) -> None:
+    Args:
+        at_least: decode large JPEGs at a fraction of their size, their shorter side at least so many px; the mask is
+            brought to the picture's size. Not for scoring: see :func:`~arn.data.pairs.read_picture`.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], stems: Sequence[str] | None = None, at_least: int | None = None) -> None:
         unmasked = [pair.stem for pair in pairs if pair.mask is None]
         if unmasked:
             raise ArnError(
@@ -47,11 +53,16 @@ class PairSource:
             )
         self.pairs = list(pairs)
         self.stems = list(stems) if stems is not None else [pair.stem for pair in pairs]
+        self.at_least = at_least
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         pair = self.pairs[index]
         assert pair.mask is not None
-        picture, mask = read_picture(pair.picture), read_mask(pair.mask)
+        picture, mask = read_picture(pair.picture, self.at_least), read_mask(pair.mask)
+        if self.at_least is not None and picture.shape[:2] != mask.shape:
+            height, width = picture.shape[:2]
+            if any((-(-mask.shape[0] // scale), -(-mask.shape[1] // scale)) == (height, width) for scale in (2, 4, 8)):
+                mask = resize(mask, height, width)
         check_same_size(pair, picture, mask)
         return picture, mask
 
@@ -66,7 +77,8 @@ class PairSource:
         return file_digest(pair.picture), file_digest(pair.mask)
 
     def only(self, indices: Sequence[int]) -> PairSource:
-        return PairSource([self.pairs[index] for index in indices], [self.stems[index] for index in indices])
+        chosen = [self.pairs[index] for index in indices]
+        return PairSource(chosen, [self.stems[index] for index in indices], self.at_least)
 
 
 class SceneSource:
