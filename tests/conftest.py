@@ -125,9 +125,27 @@ TINY_RUN = (
 )
 
 
+# Smaller still, and without BatchNorm: the paper's decoder, narrow, on an extractor made for tests.
+PLAIN_NETWORK = (
+    "network=arn",
+    "network.backbone=timm:test_convnext",
+    "network.levels=[2,3,4,5]",
+    "network.rcl.channels=[8,8,8]",
+    "network.attention.stages=[4]",
+    "network.decoder.channels=[16,16,8]",
+    "network.decoder.convs=1",
+)
+
+
 @pytest.fixture(scope="session")
 def tiny_overrides() -> list[str]:
     return list(TINY_RUN)
+
+
+@pytest.fixture(scope="session")
+def plain_overrides() -> list[str]:
+    """A tiny run whose network has no BatchNorm."""
+    return [*TINY_RUN, *PLAIN_NETWORK, "panels=0"]
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,16 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from arn.config import config_dir, config_hash, instantiate, register_resolvers, run_name
+from arn.config import (
+    config_dir,
+    config_hash,
+    instantiate,
+    register_resolvers,
+    run_hash,
+    run_name,
+    sweeps_dir,
+    wandb_tags,
+)
 from arn.errors import ArnError
 
 CONF = config_dir()
@@ -32,7 +41,7 @@ def targets(node, place=""):
         yield from chain.from_iterable(targets(value, f"{place}[{i}]") for i, value in enumerate(node))
 
 
-@pytest.mark.parametrize("verb", ["train", "bench", "predict", "export"])
+@pytest.mark.parametrize("verb", ["train", "bench", "predict", "export", "report"])
 def test_verbs_compose(verb):
     assert composed(verb=verb)
 
@@ -93,6 +102,100 @@ def test_the_fair_recipe_is_the_same_for_every_network(network):
     shared = {key: config[key] for key in ("data", "loss", "optimizer", "schedule", "trainer", "backbone_lr")}
     expected = composed("experiment=fair")
     assert shared == {key: expected[key] for key in shared}
+
+
+SWEEPS = sorted(path.stem for path in sweeps_dir().glob("*.yaml") if path.stem != "wandb")
+
+
+def of_sweep(name, *overrides):
+    register_resolvers()
+    with initialize_config_dir(str(sweeps_dir()), version_base=None):
+        found = [f"hydra.searchpath=['file://{CONF}']", *overrides]
+        return compose(name, found, return_hydra_config=True)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_sweep_composes_and_so_does_every_value_that_it_tries(name):
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    config = of_sweep(name)
+    assert config.hydra.mode.name == "MULTIRUN"
+    assert config.sweep == name
+    assert config.hydra.sweep.dir.startswith(f"outputs/sweeps/{name}")
+    params = config.hydra.sweeper.get("params") or {}
+    parsed = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
+    (jobs,) = BasicSweeper.split_arguments(parsed, None)
+    assert len(jobs) == {
+        "ablation": 12,
+        "rcl_steps": 12,
+        "attention_stages": 6,
+        "loss": 6,
+        "seeds": 5,
+        "rivals": 6,
+    }.get(name, 1)
+    # One job for each value of each key, others at their first: every combination would take a minute.
+    tried = [jobs[0], *(next(job for job in jobs if one in job) for job in jobs for one in job)]
+    for job in {tuple(job) for job in tried}:
+        assert of_sweep(name, *job).network["_target_"]
+
+
+def test_the_ablation_is_of_rcl_and_attention_and_the_steps_are_zero_to_five():
+    import torch
+
+    params = of_sweep("ablation").hydra.sweeper.params
+    assert dict(params) == {
+        "network.rcl.enabled": "true,false",
+        "network.attention.enabled": "true,false",
+        "seed": "0,1,2",
+    }
+    assert of_sweep("rcl_steps").hydra.sweeper.params["network.rcl.steps"] == "0,1,2,3,4,5"
+    with torch.device("meta"):
+        for stages in ("[5]", "[4,5]", "[3,4,5]"):  # those of sweeps/attention_stages.yaml, with its network
+            instantiate(of_sweep("attention_stages", f"network.attention.stages={stages}").network, "network")
+    assert of_sweep("attention_stages").hydra.sweeper.params["network.attention.stages"] == "[5],[4,5],[3,4,5]"
+
+
+def test_the_search_is_over_keys_that_there_are():
+    from arn.multirun.tuning import checked
+
+    config = OmegaConf.to_container(of_sweep("tune"), resolve=False)
+    assert checked(config["tune"], config)["trials"] > 0
+
+
+def test_wandbs_sweep_drives_arn_train_over_keys_that_there_are():
+    sweep = OmegaConf.to_container(OmegaConf.load(sweeps_dir() / "wandb.yaml"), resolve=False)
+    assert sweep["program"] == "arn"
+    assert sweep["command"][:2] == ["${program}", "train"]
+    assert sweep["metric"] == {"name": composed().checkpoint.monitor, "goal": "minimize"}
+    fixed = [one for one in sweep["command"][2:] if not one.startswith("${")]
+    values = {key: (one.get("values") or [one["min"]])[0] for key, one in sweep["parameters"].items()}
+    assert composed(*fixed, *(f"{key}={value}" for key, value in values.items()))
+
+
+def test_callbacks_go_together():
+    callbacks = composed("callbacks=[ema,early_stopping,monitor,learning_rate]").callbacks
+    assert set(callbacks) == {"averaging", "early_stopping", "monitor", "learning_rate"}
+    assert composed("callbacks=none").get("callbacks") is None
+
+
+def test_debugging_has_the_last_word():
+    assert composed("experiment=duts_lite", "debug=overfit").schedule.decay == "none"
+    assert composed("experiment=duts_lite", "debug=fast").trainer.max_epochs == 2
+    assert composed("debug=overfit", "trainer.max_epochs=7").trainer.max_epochs == 7
+
+
+def test_what_is_shown_or_where_does_not_change_what_a_run_is():
+    one = {"seed": 0, "trainer": {"max_epochs": 1, "log_every_n_steps": 10}, "data": {"workers": 1}}
+    other = {**one, "trainer": {"max_epochs": 1, "log_every_n_steps": 1}, "data": {"workers": 2}, "tags": ["x"]}
+    assert run_hash(one) == run_hash(other)
+    assert run_hash(one) != run_hash({**one, "trainer": {"max_epochs": 2}})
+
+
+def test_tags_are_the_overrides_that_change_something():
+    long = f"data.train=[{'x' * 80}]"
+    tags = wandb_tags(["mine"], ["network=arn", "logger=wandb", "launcher.jobs=2", "+tags=[a]", long, "network=arn"])
+    assert tags == ["mine", "network=arn", "data.train"]
 
 
 def test_rivals_sweep_trains_every_network_by_the_fair_recipe():

@@ -117,10 +117,19 @@ def config_hash(config: Mapping[str, Any]) -> str:
 ASIDE = ("logger", "launcher", "profiler", "sweep", "tags", "resume", "tune")
 """Keys that say where a run is started, shown or listed, not what it computes."""
 
+UNSEEN = ("panels", "trainer.log_every_n_steps", "checkpoint.minutes", "data.workers")
+"""Keys of what is shown, kept or done at once, which no weight and no score depends on either."""
+
 
 def run_hash(config: Mapping[str, Any]) -> str:
     """:func:`config_hash` of what a run computes: the same wherever it is started from and whoever watches it."""
-    return config_hash({key: value for key, value in to_plain(config).items() if key not in ASIDE})
+
+    def kept(node: Any, place: str = "") -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        return {key: kept(one, f"{place}{key}.") for key, one in node.items() if f"{place}{key}" not in ASIDE + UNSEEN}
+
+    return config_hash(kept(to_plain(config)))
 
 
 def run_name(network: str, config: Mapping[str, Any]) -> str:

@@ -183,3 +183,52 @@ def test_holm_keeps_the_family_wise_error() -> None:
     alone = np.mean(families.min(axis=1) <= 0.05)
     assert 0.035 < wrong < 0.06
     assert alone > 0.2
+
+
+# --------------------------------------------------------------------------------------------------------- several runs
+
+
+def test_several_runs_are_the_mean_of_their_scores_and_one_is_itself() -> None:
+    first = [scored(12, noise=40.0, seed=seed) for seed in (1, 2)]
+    second = [scored(12, noise=70.0, seed=seed) for seed in (3, 4)]
+    names = ["max_f", "mae"]
+    sure = bootstrap(first, names, resamples=50)
+    gaps = compare(first, second, names, resamples=50)
+    for name in names:
+        ours, theirs = ([estimates(one, names)[name] for one in runs] for runs in (first, second))
+        assert sure[name].estimate == pytest.approx(np.mean(ours), abs=1e-12)
+        assert gaps[name].difference.estimate == pytest.approx(np.mean(ours) - np.mean(theirs), abs=1e-12)
+    assert bootstrap(first[:1], names, resamples=50) == bootstrap(first[0], names, resamples=50)
+    assert compare(first[:1], second[:1], names, resamples=50) == compare(first[0], second[0], names, resamples=50)
+
+
+def test_resamples_of_several_runs_draw_the_same_pictures_for_all() -> None:
+    """Twice the same run is that run, and of two the resampled mean is the mean of the resamples."""
+    one, other = scored(10, seed=1), scored(10, seed=2)
+    assert bootstrap([one, one], ["mae"], resamples=60)["mae"].low == pytest.approx(
+        bootstrap(one, ["mae"], resamples=60)["mae"].low, abs=1e-12
+    )
+    (_, weights), *_ = _resampled(10, 60, seed=0)
+    drawn = weights @ (one["mae"] + other["mae"]) / 2
+    both = bootstrap([one, other], ["mae"], resamples=60)["mae"]
+    assert (both.low, both.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-12)
+
+
+def test_a_picture_is_swapped_in_all_runs_at_once() -> None:
+    """Of an average the sign-flip test over runs is that over the pictures' means over runs."""
+    first, second = [scored(10, noise=50.0, seed=s) for s in (1, 2)], [scored(10, noise=60.0, seed=s) for s in (3, 4)]
+    p = compare(first, second, ["mae"], resamples=4000)["mae"].p_sign_flip
+    gap = np.mean([a["mae"] - b["mae"] for a, b in zip(first, second, strict=True)], axis=0)
+    signs = 1 - 2 * ((np.arange(2**10)[:, None] >> np.arange(10)) & 1)  # all of them
+    exact = np.mean(np.abs((signs * gap).mean(axis=1)) >= abs(gap.mean()) - 1e-12)
+    assert p == pytest.approx(exact, abs=0.03)
+
+
+def test_unequal_runs_are_refused() -> None:
+    rows = scored(4)
+    with pytest.raises(ArnError, match="as many runs"):
+        compare([rows, rows], [rows])
+    with pytest.raises(ArnError, match="same pictures"):
+        bootstrap([rows, scored(5)])
+    with pytest.raises(ArnError, match="No run"):
+        bootstrap([])

@@ -10,7 +10,7 @@ from arn.training.callbacks import SameConfig, panel, write_png
 
 
 def trainer_that_heard(first):
-    return SimpleNamespace(strategy=SimpleNamespace(broadcast=lambda mine: first or mine), global_rank=1)
+    return SimpleNamespace(strategy=SimpleNamespace(broadcast=lambda mine: first or mine), global_rank=1, world_size=1)
 
 
 def test_ranks_with_another_config_stop():

@@ -258,7 +258,12 @@ def test_validations_are_logged_and_a_resumed_run_continues_them(tmp_path, plain
 
 def test_early_stopping_stops(tmp_path, plain_overrides):
     run = tmp_path / "run"
-    still = ["optimizer.lr=0", "trainer.max_epochs=6", "callbacks=[early_stopping]", "callbacks.early_stopping.patience=2"]
+    still = [
+        "optimizer.lr=0",
+        "trainer.max_epochs=6",
+        "callbacks=[early_stopping]",
+        "callbacks.early_stopping.patience=2",
+    ]
     assert train(run, *plain_overrides, *still) == 0
     assert json.loads((run / "metrics.json").read_text())["pictures_trained_on"] == 3 * 16
 

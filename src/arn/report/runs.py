@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 from omegaconf import OmegaConf
 
-from arn.config import ASIDE
+from arn.config import ASIDE, UNSEEN
 from arn.data.pairs import write_atomically
 from arn.errors import ArnError
 from arn.metrics.functional import Rows
@@ -24,7 +24,7 @@ from arn.report.tables import per_image_csv
 ROWS = "per_image.npz"
 
 # What differs between runs without making them another variant: the seed, and what changes no weight.
-_NOT_A_CHOICE = ("seed", "data.seed", "name", "panels", "checkpoint.minutes", "data.workers", "data.eval_batch_size")
+_NOT_A_CHOICE = ("seed", "data.seed", "name", "data.eval_batch_size", *UNSEEN)
 
 
 def write_rows(run: Path, name: str, rows: Mapping[str, Rows]) -> None:
