@@ -1,13 +1,14 @@
-"""The training-free methods beside each other on six pictures of ECSSD: python -m benchmarks gallery [--every 20]
+"""The shipped networks and training-free methods on six pictures of ECSSD: python -m benchmarks gallery [--every 20]
 
 The pictures are chosen by rank, not by eye: all are ordered by the MAE of `mb_plus`, and those at 5, 23, 41, 59, 77 and
-95 percent are drawn, so that good and bad both show. Writes outputs/perf/classical.jpg; the one of `--every 1` is
-docs/figures/ecssd_classical.jpg.
+95 percent are drawn, so that good and bad both show. Writes outputs/perf/gallery.jpg; the one of `--every 1` is
+docs/figures/ecssd_methods.jpg.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -15,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from arn.classical import METHODS
 from arn.data.pairs import Pair, read_mask, read_picture
 from arn.metrics.functional import eight_bits, score
+from arn.training.checkpoint import SHIPPED, load, shipped
 from benchmarks.common import OUTPUT, ecssd
 
 RANKED_BY = "mb_plus"
@@ -30,7 +32,7 @@ def main(arguments: list[str]) -> None:
     pairs = ranked(ecssd(chosen.every))
     shown = [pairs[round(rank * (len(pairs) - 1))] for rank in RANKS]
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    path = OUTPUT / "classical.jpg"
+    path = OUTPUT / "gallery.jpg"
     draw(shown).save(path, quality=85, optimize=True)
     print(f"{', '.join(pair.stem for pair in shown)} of {len(pairs)} pictures\nwritten: {path}")
 
@@ -47,7 +49,9 @@ def ranked(pairs: list[Pair]) -> list[Pair]:
 
 def draw(pairs: list[Pair]) -> Image.Image:
     """A row per picture: itself, its mask, and the map of every method, under a line of their names."""
-    names = ("picture", "mask", *METHODS)
+    methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {SHIPPED[name]: load(name).predict for name in shipped()}
+    methods |= METHODS
+    names = ("picture", "mask", *methods)
     step_x, step_y = CELL[0] + GAP, CELL[1] + GAP
     sheet = Image.new("RGB", (step_x * len(names) - GAP, HEAD + step_y * len(pairs) - GAP), "white")
     text, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
@@ -55,7 +59,7 @@ def draw(pairs: list[Pair]) -> Image.Image:
         text.text((column * step_x + CELL[0] // 2, HEAD // 2), name, "black", font, anchor="mm")
     for row, pair in enumerate(pairs):
         picture = read_picture(pair.picture)
-        columns = (picture, read_mask(pair.mask), *(eight_bits(method(picture)) for method in METHODS.values()))
+        columns = (picture, read_mask(pair.mask), *(eight_bits(method(picture)) for method in methods.values()))
         for column, content in enumerate(columns):
             cell = _fitted(content)
             left, top = (CELL[0] - cell.width) // 2, (CELL[1] - cell.height) // 2
