@@ -91,6 +91,37 @@ def test_a_mask_of_another_size_is_refused_at_a_fraction_too(tmp_path):
         source.read(source.stems.index("0"))
 
 
+@pytest.mark.parametrize("augment", [{}, {"colour": 1.0, "gray": 0.5}, {"crop": 0.6}])
+def test_cache_of_another_side_is_resized_once_and_the_same(augment):
+    """What the cache holds at the training size is what resizing from its own side each epoch gives, byte for byte."""
+    made = module(augment=augment, cache=48)
+    loader = made.train_dataloader()
+    held = loader.dataset.cache
+    assert held.held == (48 if augment.get("crop") else 32)
+    slow = SquareCache(12, 48)
+    for epoch in (0, 1):
+        for batch, start in zip(epoch_of_loader(loader, epoch), range(0, 12, 4), strict=True):
+            loader.sampler.set_epoch(epoch)
+            keys = list(loader.sampler)[start : start + 4]
+            for picture, key in zip(batch["picture"], keys, strict=True):
+                wanted, _ = made.augmentation(*slow.get(made.training_source, key[1]), 32, *key)
+                assert np.array_equal(picture.permute(1, 2, 0).numpy(), wanted)
+
+
+def epoch_of_loader(loader, epoch):
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def test_cached_pairs_cannot_be_changed():
+    made = module(cache=32)
+    picture, mask = made.train_dataloader().dataset.cache.get(made.training_source, 0)
+    with pytest.raises(ValueError, match="read-only"):
+        picture[0] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        mask[0] = 0
+
+
 def test_cache_reads_each_picture_once():
     class Counting:
         stems = ("a", "b")

@@ -24,24 +24,31 @@ from arn.errors import ArnError
 
 
 class SquareCache:
-    """Training pairs held in memory, squashed to ``side`` x ``side``, shared between forked workers.
+    """Training pairs held in memory, squashed to squares, shared between forked workers.
 
     An anonymous shared map rather than /dev/shm, which containers often limit to 64 MB.
+
+    Args:
+        side: px that pairs are squashed to.
+        then: px that they are brought to after that, where every epoch would do the same: half of a loader's work.
     """
 
-    def __init__(self, count: int, side: int) -> None:
-        self.side = side
+    def __init__(self, count: int, side: int, then: int | None = None) -> None:
+        self.side, self.held = side, then or side
+        shape, pixels = (-1, self.held, self.held), max(count, 1) * self.held**2
         self._filled = np.frombuffer(mmap.mmap(-1, max(count, 1)), np.uint8)
-        self._pairs = np.frombuffer(mmap.mmap(-1, max(count, 1) * side * side * 4), np.uint8).reshape(-1, side, side, 4)
+        self._pictures = np.frombuffer(mmap.mmap(-1, 3 * pixels), np.uint8).reshape(*shape, 3)
+        self._masks = np.frombuffer(mmap.mmap(-1, pixels), np.uint8).reshape(shape)
 
     def get(self, source: Source, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        slot = self._pairs[index]
+        """The pair as it is held, read-only."""
         if not self._filled[index]:
-            picture, mask = source.read(index)
-            slot[..., :3] = resize(picture, self.side, self.side)
-            slot[..., 3] = resize(mask, self.side, self.side)
+            for slot, image in zip((self._pictures, self._masks), source.read(index), strict=True):
+                slot[index] = resize(resize(image, self.side, self.side), self.held, self.held)
             self._filled[index] = 1
-        return np.ascontiguousarray(slot[..., :3]), np.ascontiguousarray(slot[..., 3])
+        picture, mask = self._pictures[index], self._masks[index]
+        picture.flags.writeable = mask.flags.writeable = False
+        return picture, mask
 
 
 class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
@@ -49,7 +56,8 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
 
     def __init__(self, source: Source, sizes: SizeSchedule, augmentation: Augmentation, cache: int | None) -> None:
         self.source, self.sizes, self.augmentation = source, sizes, augmentation
-        self.cache = SquareCache(len(source.stems), cache) if cache else None
+        settled = augmentation.crop == 1 and not sizes.by_epoch  # one size, nothing drawn before the resizing
+        self.cache = SquareCache(len(source.stems), cache, sizes.size if settled else None) if cache else None
 
     def __len__(self) -> int:
         return len(self.source.stems)
