@@ -28,7 +28,8 @@ def test_help_of_train_names_its_choices(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["train", "--help"], ["bench", "--help"], ["predict", "--help"], ["export", "--help"]]
+    "arguments",
+    [[], *([verb, "--help"] for verb in ("train", "bench", "predict", "export", "report", "sweep")), ["sweep"]],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (

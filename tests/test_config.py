@@ -176,7 +176,8 @@ def test_wandbs_sweep_drives_arn_train_over_keys_that_there_are():
 def test_callbacks_go_together():
     callbacks = composed("callbacks=[ema,early_stopping,monitor,learning_rate]").callbacks
     assert set(callbacks) == {"averaging", "early_stopping", "monitor", "learning_rate"}
-    assert composed("callbacks=none").get("callbacks") is None
+    assert not composed("callbacks=none").callbacks
+    assert list(composed("callbacks=swa").callbacks) == ["averaging"]
 
 
 def test_debugging_has_the_last_word():

@@ -228,7 +228,7 @@ def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, first: l
         train_time_interval=datetime.timedelta(minutes=config.checkpoint.minutes),
         enable_version_counter=False,
     )
-    profiler = plain.get("profiler")
+    profiler = plain.get("profiler") or None
     return pl.Trainer(
         **options,
         default_root_dir=run,
