@@ -88,10 +88,14 @@ def peak_memory(job: Callable[[], object]) -> float:
     return _status("VmHWM") - before
 
 
-def in_process(module: str, *arguments: str) -> Any:
-    """What ``python -m benchmarks.MODULE ARGUMENTS`` prints as its last line, which is JSON."""
+def in_process(module: str, *arguments: str, exact_memory: bool = False) -> Any:
+    """What ``python -m benchmarks.MODULE ARGUMENTS`` prints as its last line, which is JSON.
+
+    ``exact_memory``: glibc hands back at once what is freed, so that nothing of an earlier step hides in a later one.
+    """
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    limits = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"} if exact_memory else {}
+    told = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | limits)
     if told.returncode:
         raise SystemExit(f"benchmarks.{module} {' '.join(arguments)} failed:\n{told.stderr[-2000:]}")
     return json.loads(told.stdout.splitlines()[-1])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import importlib
+import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,11 +61,10 @@ def apart(found, exact):
     return {name: float((found[name].double() - t.double()).norm() / t.double().norm()) for name, t in exact.items()}
 
 
-@pytest.mark.parametrize("side", [64, 128])
-def test_literal_program_is_the_network(network, side):
+def test_literal_program_is_the_network(network):
     """In float64, outputs and every gradient; attention runs in blocks from 32 x 32 positions on."""
     literal = suite("literal").literal
-    pictures = torch.rand(1, 3, side, side, dtype=torch.float64)
+    pictures = torch.rand(2, 3, 64, 64, dtype=torch.float64)
     fast = copy.deepcopy(network).double().to(memory_format=torch.channels_last)
     ours = outputs_and_gradients(fast, pictures.contiguous(memory_format=torch.channels_last))
     theirs = outputs_and_gradients(literal(network).double(), pictures)
@@ -78,3 +80,111 @@ def test_float32_is_as_exact_as_the_literal_programs(network):
     ours = apart(outputs_and_gradients(fast, pictures.contiguous(memory_format=torch.channels_last)), exact)
     assert {name: value for name, value in ours.items() if value > max(1e-5, 2 * theirs[name])} == {}
     assert ours["logits"] < 1e-5
+
+
+# --- What the suites compute of their measurements ------------------------------------------------------------------
+
+
+def test_growth_is_fitted():
+    scaling = suite("scaling")
+    assert scaling.exponent([1.0, 4.0, 16.0], [3.0, 24.0, 192.0]) == pytest.approx(1.5)
+    points = [
+        {"program": "arn fp32", "batch": 1, "side": side, "seconds": {"median": side**4.0}, "memory": side**2.0}
+        for side in (64, 448, 128)
+    ]
+    assert [point["side"] for point in scaling.series(points, "arn fp32", "side", 64)] == [64, 128, 448]
+    fits = scaling.growth(points, 64)["arn fp32"]
+    assert fits == {"seconds over positions": pytest.approx(2), "memory over positions": pytest.approx(1)}
+
+
+def test_literal_program_is_not_asked_for_more_memory_than_allowed():
+    fits = suite("scaling").fits
+    assert fits("literal", 1, 224, 1.0)
+    assert not fits("literal", 2, 224, 1.0)  # 2 x 629 MB
+    assert fits("arn fp32", 16, 448, 1.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux only")
+def test_peak_memory_is_what_the_job_needed_at_most():
+    peak_memory = suite("common").peak_memory
+    held = torch.ones(50 * 2**18)  # 50 MB that were there before
+
+    def job():
+        torch.ones(80 * 2**18)
+        torch.ones(30 * 2**18)
+
+    assert peak_memory(job) == pytest.approx(80, abs=8)
+    assert held.sum() > 0
+
+
+def test_jobs_take_turns():
+    common, order = suite("common"), []
+    taken = common.take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, warm=False)
+    assert order == ["a", "b"] * 3
+    assert {name: len(values) for name, values in taken.items()} == {"a": 3, "b": 3}
+    assert common.ratios([2.0, 9.0, 4.0], [1.0, 3.0, 1.0]) == {"median": 3.0, "low": 2.0, "high": 4.0}
+
+
+def case(mode, batch, speed, floor, memory):
+    same = {"median": speed, "low": speed, "high": speed}
+    return {
+        "mode": mode,
+        "batch": batch,
+        "memory": {"literal": 100.0, "arn fp32": memory, "arn bf16": memory},
+        "times the literal": {"arn fp32": same, "arn bf16": same},
+        "times VGG16": {name: {"median": floor, "low": floor, "high": floor} for name in ("arn fp32", "arn bf16")},
+    }
+
+
+def test_goals_are_judged_in_the_right_sense():
+    judge = suite("networks").judge
+    good = [case("inference", 1, 5, 3, 10), case("inference", 4, 5, 3, 10), case("training", 4, 3.5, 3, 30)]
+    assert len(judge(good)) == 12
+    assert all(goal["holds"] for goal in judge(good))
+    bad = [case("inference", 1, 2, 5, 20), case("inference", 4, 2, 5, 20), case("training", 4, 2, 5, 40)]
+    assert not any(goal["holds"] for goal in judge(bad))
+    assert len(judge(good[:1])) == 4
+
+
+def test_every_block_of_the_page_is_rendered_from_its_figures(tmp_path):
+    tables = suite("tables")
+    page = tables.DOCUMENT.read_text()
+    assert tables.render(page, tmp_path) == page, "without figures nothing changes"
+    machine = {"processor": "a processor", "cores": 2}
+    spread = {"median": 0.125, "low": 0.1, "high": 0.25}
+    goal = {"case": "help", "what": "seconds", "found": 0.125, "sense": "<=", "bound": 0.3, "holds": True}
+    content = {
+        "machine": machine,
+        "versions": {"torch": "9.9"},
+        "turns": 7,
+        "arn --help": spread,
+        "arn train": {"imports": spread},
+        "goals": [goal, {**goal, "holds": False}],
+    }
+    (tmp_path / "startup.json").write_text(json.dumps(content))
+    rendered = tables.render(page, tmp_path)
+    assert "| `arn --help` | 0.125 (0.100 .. 0.250) |" in rendered
+    assert "a processor, 2 cores; torch 9.9; 7 turns." in rendered
+    assert "| help: seconds | 0.125 | at most 0.3 | yes |" in rendered
+    assert "| help: seconds | 0.125 | at most 0.3 | **no** |" in rendered
+    assert 'Not measured yet: `make perf ARGS="startup"`' not in rendered
+    assert tables.render(rendered, tmp_path) == rendered
+    assert set(re.findall(r"<!-- (\w+) -->", page)) == set(tables.BLOCKS)
+    with pytest.raises(ValueError, match="no end of loader"):
+        tables.render(page.replace("<!-- end loader -->", ""), tmp_path)
+    with pytest.raises(ValueError, match="'other'"):
+        tables.render("<!-- other --><!-- end other -->", tmp_path)
+
+
+def test_accuracy_takes_an_attention_with_its_matrix_and_puts_the_other_back():
+    from arn.networks import attention
+
+    accuracy, before = suite("accuracy"), attention.position_attention
+    layer = SelfAttention(16)
+    nn.init.ones_(layer.gamma)
+    x = torch.randn(1, 16, 20, 20)
+    with accuracy.matrix_attention():
+        assert attention.position_attention is not before
+        plain = layer(x)
+    assert attention.position_attention is before
+    torch.testing.assert_close(layer(x), plain, rtol=1e-4, atol=1e-5)

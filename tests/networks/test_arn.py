@@ -179,6 +179,37 @@ def test_every_parameter_gets_gradient(lite):
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
+class Kept(torch.autograd.graph.saved_tensors_hooks):
+    """Counts what is kept for the backward pass, each storage once."""
+
+    def __init__(self):
+        self.storages = {}
+        super().__init__(self.pack, lambda tensor: tensor)
+
+    def pack(self, tensor):
+        self.storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+
+@pytest.mark.parametrize("options", [{}, LITE])
+def test_recomputing_keeps_less_and_changes_nothing(options):
+    def gradients(recompute):
+        torch.manual_seed(0)
+        network = ARN(**options, recompute=recompute)
+        kept = Kept()
+        with kept:
+            loss = sum(out.square().mean() for out in network(torch.rand(2, 3, 64, 64)))
+        loss.backward()
+        statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        return {name: p.grad for name, p in network.named_parameters()}, statistics, sum(kept.storages.values())
+
+    (plain, counted, much), (again, recounted, little) = gradients(False), gradients(True)
+    for name, gradient in plain.items():
+        torch.testing.assert_close(again[name], gradient, rtol=1e-4, atol=1e-7 + 1e-5 * float(gradient.abs().max()))
+    assert all(torch.equal(recounted[name], buffer) for name, buffer in counted.items())
+    assert little < (0.7 if options == {} else 0.95) * much
+
+
 def test_decoder_stands_on_another_timm_backbone():
     network = ARN(backbone="timm:resnet18", levels=[2, 3, 4, 5]).eval()
     assert network(torch.rand(1, 3, 65, 96))[0].shape == (1, 1, 65, 96)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from arn.networks.attention import SelfAttention
 from arn.networks.backbones import VGG16, build_backbone
-from arn.networks.common import check_side, fit
+from arn.networks.common import check_side, fit, recomputed
 from arn.networks.rcl import RecurrentConv
 
 
@@ -47,7 +47,12 @@ class Stage(nn.Module):
         tap_channels: channels of the backbone's tap at this level.
         channels: width of the stage.
         local: the layer that enhances the tap (an RCL, or one convolution), giving ``local_channels``.
+
+    Attributes:
+        recompute: in training keep nothing of ``local`` but the tap.
     """
+
+    recompute = False
 
     def __init__(
         self,
@@ -68,7 +73,7 @@ class Stage(nn.Module):
 
     def forward(self, deep: Tensor, tap: Tensor) -> Tensor:
         up = self.upsample(deep, tap.shape[-2:])
-        return self.attention(self.convs(torch.cat([up, self.local(tap)], dim=1)))
+        return self.attention(self.convs(torch.cat([up, recomputed(self.local, tap, self.recompute)], dim=1)))
 
 
 class ARN(nn.Module):
@@ -91,6 +96,8 @@ class ARN(nn.Module):
         decoder: ``channels`` (width of each stage below the deepest, deep to shallow), ``convs`` (3 x 3 convolutions
             after each concatenation), ``batch_norm``.
         side_outputs: also predict from every deeper stage, for deep supervision.
+        recompute: in training keep only the inputs of VGG16's blocks and of the RCLs, and compute the rest anew in the
+            backward pass: less memory, more time, the same gradients.
 
     Shapes:
         pictures: B x 3 x H x W, RGB in 0..1, H and W at least 32, any parity. Returns a tuple of logits, the final map
@@ -109,6 +116,7 @@ class ARN(nn.Module):
         attention: Mapping[str, Any] | None = None,
         decoder: Mapping[str, Any] | None = None,
         side_outputs: bool = False,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         rcl = {"enabled": True, "channels": 64, **(rcl or {})}
@@ -146,6 +154,10 @@ class ARN(nn.Module):
         self.side_predict = nn.ModuleList(
             nn.Conv2d(channels, 1, 3, padding=1) for channels in (reversed(stage_inputs) if side_outputs else ())
         )
+        for stage in self.stages:
+            stage.recompute = recompute
+        if isinstance(self.backbone, VGG16):
+            self.backbone.recompute = recompute
         self._initialise()
 
     def _attended_levels(self, attention: Mapping[str, Any]) -> set[int]:

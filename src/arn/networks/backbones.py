@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from arn.networks.common import recomputed
+
 
 class Backbone(nn.Module):
     """Pictures in, one feature map a level out, shallow to deep.
@@ -98,7 +100,13 @@ class VGG16(Backbone):
         levels: blocks to tap, ascending; the paper of ARN taps 2 to 5.
         batch_norm: BatchNorm between each convolution and its ReLU (Amulet, UCF). ImageNet weights are those of the
             plain VGG16 all the same; the BatchNorm starts as scale 1 and shift 0.
+
+    Attributes:
+        recompute: in training keep only the input of each span of layers between two taps; not with BatchNorm, whose
+            statistics would be counted twice.
     """
+
+    recompute = False
 
     def __init__(self, levels: Sequence[int] = (2, 3, 4, 5), batch_norm: bool = False) -> None:
         blocks = {1: (64, 2), 2: (128, 2), 3: (256, 3), 4: (512, 3), 5: (512, 3)}
@@ -140,7 +148,7 @@ class VGG16(Backbone):
     def forward(self, pictures: Tensor) -> list[Tensor]:
         x, features, start = self.normalise(pictures), [], 0
         for stop in self.taps:
-            x = self.features[start:stop](x)
+            x = recomputed(self.features[start:stop], x, self.recompute)
             features.append(x)
             start = stop
         return features

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 SMALLEST_SIDE = 32
 
@@ -27,6 +29,17 @@ def fit(x: Tensor, size: Sequence[int]) -> Tensor:
     if short[0] > 0 or short[1] > 0:
         x = F.pad(x, (0, max(short[1], 0), 0, max(short[0], 0)), mode="replicate")
     return x[..., :height, :width]
+
+
+def recomputed(module: Callable[[Tensor], Tensor], x: Tensor, recompute: bool) -> Tensor:
+    """``module(x)``, in training with nothing kept but x: the backward pass computes the rest anew.
+
+    Activation checkpointing. For modules that draw no random numbers and keep no statistics.
+    """
+    if recompute and torch.is_grad_enabled():
+        found: Tensor = checkpoint(module, x, use_reentrant=False, preserve_rng_state=False)
+        return found
+    return module(x)
 
 
 def resample(x: Tensor, size: Sequence[int], align_corners: bool = False) -> Tensor:
