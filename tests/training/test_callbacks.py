@@ -20,6 +20,14 @@ def test_ranks_with_another_config_stop():
         check.setup(trainer_that_heard(SameConfig({"seed": 2}).hash), None, "fit")
 
 
+def test_ranks_with_another_folder_stop():
+    check = SameConfig({"seed": 1}, "outputs/10-00-01")
+    trainer = trainer_that_heard(None)
+    trainer.strategy.broadcast = lambda mine: mine if mine == check.hash else "outputs/10-00-00"
+    with pytest.raises(ArnError, match=r"hydra\.run\.dir"):
+        check.setup(trainer, None, "fit")
+
+
 def test_panel_shows_picture_mask_and_map_side_by_side():
     picture = np.full((40, 60, 3), 10, np.uint8)
     mask, saliency = np.full((40, 60), 255, np.uint8), np.full((40, 60), 0.5, np.float32)

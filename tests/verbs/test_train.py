@@ -461,13 +461,32 @@ def test_wandb_offline_writes_and_is_imported_only_then(tmp_path, tiny_overrides
     quick = [*tiny_overrides, "data.train_limit=4"]
     for logger, imported in (("csv", "False"), ("wandb", "True")):
         run = tmp_path / logger
-        command = [sys.executable, "-c", code, "train", *quick, f"logger={logger}", f"hydra.run.dir={run}"]
+        command = [
+            sys.executable,
+            "-c",
+            code,
+            "train",
+            *quick,
+            f"logger={logger}",
+            "sweep=of_tests",
+            f"hydra.run.dir={run}",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"WANDB {imported}" in done.stdout
     assert list((tmp_path / "wandb" / "wandb").glob("offline-run-*/*.wandb")), "the run of the second pass"
     identity = (tmp_path / "wandb" / "wandb.id").read_text()
-    assert list((tmp_path / "wandb" / "wandb").glob(f"offline-run-*-{identity}"))
+    (journal,) = (tmp_path / "wandb" / "wandb").glob(f"offline-run-*-{identity}/*.wandb")
+    held = journal.read_bytes()
+    for told in (
+        "of_tests",
+        "data.train_limit=4",
+        "best.ckpt",
+        "test/scenes/max_f",
+        "tf_efficientnet_lite0",
+        "media/images",
+    ):
+        assert told.encode() in held, told
 
 
 def test_a_wandb_run_is_told_its_sweep_its_overrides_and_who_it_was(tmp_path, monkeypatch):

@@ -117,7 +117,7 @@ def _describe(variant: Variant) -> dict[str, Any]:
         "pictures_trained_on": _mean(records, "pictures_trained_on"),
         "seconds_per_map": _mean(records, "seconds_per_map"),
         "backbone_weights": sorted({str(one.get("backbone_weights")) for one in records}),
-        "commits": sorted({str(one.get("commit")) for one in records}),
+        "commits": sorted({str(one.get("commit"))[:12] for one in records}),
         "processors": sorted({str(one.get("processor")) for one in records}),
     }
 
@@ -286,7 +286,8 @@ def sections(report: Report, drawn: Mapping[str, bytes]) -> list[Section]:
     for name, data in drawn.items():
         if name.endswith(".svg"):
             text = data.decode()
-            parts.append(Section(name.removesuffix(".svg").replace("_", " "), text[text.index("<svg") :]))
+            title = name.removesuffix(".svg").replace("_", " ").capitalize()
+            parts.append(Section(title, text[text.index("<svg") :]))
     parts.append(Section("Notes", _html_list([note.replace("**", "") for note in notes(report)])))
     return parts
 

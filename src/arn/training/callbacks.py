@@ -26,15 +26,18 @@ from arn.training.checkpoint import Predictor
 
 
 class SameConfig(Callback):
-    """Stops every rank when the resolved config of one differs from rank 0's.
+    """Stops every rank when the resolved config of one differs from rank 0's, or its run folder.
+
+    Args:
+        folder: of the run. Ranks that something else than Lightning started each make up one by the clock.
 
     Attributes:
         hash: `run_hash` of this rank's config.
         by_rank: that of every rank, for the record; filled when the ranks have met.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.hash = run_hash(config)
+    def __init__(self, config: dict[str, Any], folder: str | Path = "") -> None:
+        self.hash, self.folder = run_hash(config), str(folder)
         self.by_rank = [self.hash]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -43,6 +46,12 @@ class SameConfig(Callback):
             raise ArnError(
                 f"rank {trainer.global_rank} has another config than rank 0 ({self.hash} against {first}): "
                 "they would train different networks"
+            )
+        folder = trainer.strategy.broadcast(self.folder)
+        if folder != self.folder:
+            raise ArnError(
+                f"rank {trainer.global_rank} has the run folder {self.folder}, and rank 0 {folder}: "
+                "name one for all of them, hydra.run.dir=PATH"
             )
         if trainer.world_size > 1:
             gathered: list[Any] = [None] * trainer.world_size

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -62,11 +63,17 @@ def find(name: str) -> Path:
     """The sweep's file.
 
     Raises:
-        ArnError: there is none of that name.
+        ArnError: there is none of that name, or it is no config of a multirun.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else sweeps_dir() / f"{name}.yaml"
     if not path.is_file() or path.name == "wandb.yaml":
         raise ArnError(f"no sweep {name!r}; there are {', '.join(names())}, or name a file, PATH.yaml")
+    try:
+        mode = OmegaConf.select(OmegaConf.load(path), "hydra.mode")
+    except Exception as error:  # YAML's and OmegaConf's errors share no base class
+        raise ArnError(f"{path} cannot be read as a config: {str(error).splitlines()[0]}") from error
+    if mode != "MULTIRUN":
+        raise ArnError(f"{path} is no sweep: it says no hydra.mode: MULTIRUN, as those of sweeps/ do")
     return path
 
 

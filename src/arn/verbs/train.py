@@ -141,11 +141,12 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
         total_steps=count_steps(datamodule, plain["trainer"]),
     )
     last = _resume_point(run) if resume else None
-    throughput, same = Throughput(), SameConfig(plain)
+    throughput, same = Throughput(), SameConfig(plain, run)
     trainer = build_trainer(config, plain, run, [same, throughput])
 
     if trainer.is_global_zero:
         run.mkdir(parents=True, exist_ok=True)
+        (run / "metrics.json").unlink(missing_ok=True)  # of an earlier end: until the next one, the run is not finished
         write_atomically(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain)).encode())
         split_hash = datamodule.write_splits(run / "splits.json")
         print_stages(config.name, network, run)
