@@ -155,6 +155,7 @@ class ARN(nn.Module):
             nn.Conv2d(channels, 1, 3, padding=1) for channels in (reversed(stage_inputs) if side_outputs else ())
         )
         for stage in self.stages:
+            assert isinstance(stage, Stage)
             stage.recompute = recompute
         if isinstance(self.backbone, VGG16):
             self.backbone.recompute = recompute
