@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,10 @@ def tune(composed: Sequence[Composed], command: Sequence[str], launcher: Launche
     if not found:
         raise ArnError(f"no trial of {place} finished; its logs say why")
     best = study.best_trial
-    overrides = " ".join(f"{key}={_said(value)}" for key, value in best.params.items())
+    overrides = [f"{key}={_said(value)}" for key, value in best.params.items()]
     console.print(f"best of {len(found)} finished trials: {monitor} {best.value:.4f}, {best.user_attrs['run']}")
     given = [one for one in base.overrides if not one.lstrip("+~").startswith("tune")]
-    console.print(" ".join(["train it: arn train", *given, overrides]))
+    console.print(f"train it: {shlex.join(['arn', 'train', *given, *overrides])}")
 
 
 def checked(given: Any, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -200,11 +200,13 @@ def draw_sweep(report: Mapping[str, Any]) -> Drawn:
     return files
 
 
-def _two_scores(report: Mapping[str, Any], dataset: str, width: float, height: float) -> tuple[Any, Any]:
+def _two_scores(
+    report: Mapping[str, Any], dataset: str, width: float, height: float, remark: str = ""
+) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(f"{dataset}, protocol {report['protocols'][0]['name']}", fontsize=8)
+    figure.suptitle(f"{dataset}, protocol {report['protocols'][0]['name']}{remark}", fontsize=8)
     return figure, figure.subplots(1, 2)
 
 
@@ -236,7 +238,7 @@ def _against(report: Mapping[str, Any], dataset: str, entries: Sequence[Mapping[
 
 def _variant_bars(report: Mapping[str, Any], dataset: str, entries: Sequence[Mapping[str, Any]]) -> Any:
     names = [one["name"] for one in report["variants"]]
-    figure, both = _two_scores(report, dataset, _PAGE, 0.9 + 0.32 * len(names))
+    figure, both = _two_scores(report, dataset, _PAGE, 0.9 + 0.32 * len(names), "; axes do not begin at 0")
     for number, (axes, score) in enumerate(zip(both, ("max_f", "mae"), strict=True)):
         mine = {one["variant"]: one for one in entries if one["score"] == score}
         places = np.arange(len(names))[::-1]
@@ -250,11 +252,11 @@ def _variant_bars(report: Mapping[str, Any], dataset: str, entries: Sequence[Map
         axes.axvline(mine[report["reference"]]["mean"], color="#777777", linewidth=0.8, linestyle=DASHES[1])
         everything = [value for one in mine.values() for value in one["by_seed"].values()]
         reach = max(max(everything) - min(everything), 1e-3)
-        # Bars from zero would hide what an ablation is about; the axis says where it begins.
+        # Bars from zero would hide what an ablation is about; the title says that they are not.
         axes.set_xlim(max(0.0, min(everything) - reach), max(everything) + 0.35 * reach)
         axes.set_yticks(places, names if number == 0 else [""] * len(names))
         label, higher, _ = SCORES[score]
-        axes.set(xlabel=f"{label} ({_BETTER[higher]}; axis does not begin at 0)")
+        axes.set(xlabel=f"{label} ({_BETTER[higher]})")
         axes.grid(axis="y", visible=False)
     return figure
 
