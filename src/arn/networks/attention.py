@@ -16,9 +16,9 @@ EXPORTED_BLOCK = 2**22
 WHOLE = 2**16
 """Attention weights of one picture up to which they are held as they are: 256 KB, no more than the features."""
 
-ROWS, KEYS = 256, 1600
+ROWS, KEYS = 512, 800
 """Queries (a thread) and keys of one block: its weights, 1.6 MB, stay in the cache between the steps. Measured for
-float32 and bfloat16 at 112 x 112 positions with 64 to 1024 rows and 512 to 3200 keys: flat around this."""
+float32 and bfloat16 at 112 x 112 positions with 64 to 2048 rows and 400 to 3200 keys: flat around this."""
 
 SAMPLE = 16
 """Every so-manieth key is looked at for the shift of a row's logits."""
@@ -150,15 +150,19 @@ class _Scratch:
 
     def __init__(self, rows: list[slice], keys: list[slice], dtype: torch.dtype) -> None:
         self.memory = torch.empty(rows[0].stop * keys[0].stop, dtype=dtype)
+        self.views: dict[tuple[int, int], Tensor] = {}
 
     def block(self, rows: int, keys: int) -> Tensor:
-        return self.memory[: rows * keys].view(rows, keys)
+        if (rows, keys) not in self.views:
+            self.views[rows, keys] = self.memory[: rows * keys].view(rows, keys)
+        return self.views[rows, keys]
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, out: Tensor, sums: Tensor) -> None:
     """One picture: query N x C1 in units of log2, key C1 x M, value M x C; writes out, N x C, and log2 sums, N."""
     rows, columns = _blocks(len(query), key.shape[1])
     keys = torch.cat([key, torch.ones_like(key[:1])])
+    parts = [(keys[:, span], value[span], span.stop - span.start) for span in columns]
     sample = key[:, ::SAMPLE].contiguous()
     scratch = _Scratch(rows, columns, query.dtype)
     narrow = _Scratch(rows, columns, value.dtype) if value.dtype != query.dtype else None
@@ -166,14 +170,14 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, out: Tensor, sums: Tensor
     def answer(queries: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         queries = torch.cat([queries, -shift], dim=1)
         total, found = torch.zeros_like(shift), queries.new_zeros(len(queries), value.shape[1])
-        for span in columns:
-            weights = scratch.block(len(queries), span.stop - span.start)
-            torch.mm(queries, keys[:, span], out=weights).exp2_()
+        for some_keys, some_values, count in parts:
+            weights = scratch.block(len(queries), count)
+            torch.mm(queries, some_keys, out=weights).exp2_()
             total += weights.sum(1, keepdim=True)
             if narrow is None:
-                found.addmm_(weights, value[span])
+                found.addmm_(weights, some_values)
             else:
-                found += narrow.block(*weights.shape).copy_(weights) @ value[span]
+                found += narrow.block(len(queries), count).copy_(weights) @ some_values
         return found, total
 
     for part in rows:
