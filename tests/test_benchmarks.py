@@ -6,6 +6,8 @@ import copy
 import importlib
 import json
 import re
+import statistics
+import subprocess
 import sys
 from pathlib import Path
 
@@ -72,14 +74,23 @@ def test_literal_program_is_the_network(network):
 
 
 def test_float32_is_as_exact_as_the_literal_programs(network):
+    """The median over pictures: where rounding carries one ReLU or pooling across its kink, every gradient jumps."""
     literal = suite("literal").literal
-    pictures = torch.rand(1, 3, 96, 96)
-    exact = outputs_and_gradients(literal(network).double(), pictures.double())
-    theirs = apart(outputs_and_gradients(literal(network), pictures), exact)
     fast = copy.deepcopy(network).to(memory_format=torch.channels_last)
-    ours = apart(outputs_and_gradients(fast, pictures.contiguous(memory_format=torch.channels_last)), exact)
-    assert {name: value for name, value in ours.items() if value > max(1e-5, 2 * theirs[name])} == {}
-    assert ours["logits"] < 1e-5
+    ours, theirs = [], []
+    for seed in range(5):
+        pictures = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(seed))
+        exact = outputs_and_gradients(literal(network).double(), pictures.double())
+        theirs.append(apart(outputs_and_gradients(literal(network), pictures), exact))
+        ours.append(apart(outputs_and_gradients(fast, pictures.contiguous(memory_format=torch.channels_last)), exact))
+    worse = {
+        name: found
+        for name in ours[0]
+        if (found := statistics.median(one[name] for one in ours))
+        > max(1e-5, 2 * statistics.median(one[name] for one in theirs))
+    }
+    assert worse == {}
+    assert max(one["logits"] for one in ours) < 1e-5
 
 
 # --- What the suites compute of their measurements ------------------------------------------------------------------
@@ -106,15 +117,21 @@ def test_literal_program_is_not_asked_for_more_memory_than_allowed():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux only")
 def test_peak_memory_is_what_the_job_needed_at_most():
-    peak_memory = suite("common").peak_memory
-    held = torch.ones(50 * 2**18)  # 50 MB that were there before
+    """In a process of its own, as the suites measure it: in this one, what earlier tests freed may be used again."""
+    program = """
+import mmap
+from benchmarks.common import peak_memory
 
-    def job():
-        torch.ones(80 * 2**18)
-        torch.ones(30 * 2**18)
+def use(megabytes):
+    with mmap.mmap(-1, megabytes * 2**20) as memory:
+        for page in range(0, len(memory), 4096):
+            memory[page] = 1
 
-    assert peak_memory(job) == pytest.approx(80, abs=8)
-    assert held.sum() > 0
+held = bytearray(50 * 2**20)
+print(peak_memory(lambda: (use(80), use(30))))
+"""
+    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(told.stdout) == pytest.approx(80, abs=8)
 
 
 def test_jobs_take_turns():

@@ -214,13 +214,15 @@ def test_a_job_that_composes_another_config_than_its_sweep_stops(tmp_path, plain
 
 
 def test_one_folder_is_trained_in_by_one_process(tmp_path, plain_overrides, capsys):
-    import fcntl
-
     run = tmp_path / "run"
     run.mkdir()
-    with (run / ".lock").open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    holds = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holds, str(run / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
         assert train(run, *plain_overrides) == 2
+        other.communicate(b"\n")
     assert "another process is training in this folder" in capsys.readouterr().err
     assert [path.name for path in run.iterdir()] == [".lock"]
 

@@ -97,7 +97,9 @@ def only_one(run: Path) -> Iterator[None]:
                 import fcntl  # not there on Windows
 
                 file = stack.enter_context((run / ".lock").open("a"))
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Of the process, not of the open file: the loader processes, which outlive a killed training by some
+                # seconds, do not inherit it.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 stack.callback((run / ".lock").unlink, missing_ok=True)
             except BlockingIOError as error:
                 raise ArnError(f"{run}: another process is training in this folder; wait for it, or end it") from error
