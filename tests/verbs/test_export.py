@@ -118,10 +118,10 @@ def test_half(exported, run, scene, tmp_path, capsys):
 
 def test_half_refuses_what_float16_cannot_hold(run, tmp_path, capsys):
     state = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-    state["state_dict"]["network.predict.weight"].fill_(1e5)
+    state["state_dict"]["network.deepest.h.weight"].fill_(1e5)
     torch.save(state, tmp_path / "large.ckpt")
     assert main(["export", f"checkpoint={tmp_path / 'large.ckpt'}", f"output={tmp_path / 'out'}", "half=true"]) == 2
-    assert "predict.weight" in capsys.readouterr().err
+    assert "deepest.h.weight" in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"large.ckpt"}
 
 
