@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -156,3 +157,28 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("trained") / "run"
     assert main(["train", *TINY_RUN, f"hydra.run.dir={run}"]) == 0
     return run
+
+
+class Cluster:
+    """The stand-in for SLURM of tests/slurm_stand_in.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def submitted(self) -> list[str]:
+        """The batch scripts that `sbatch` was given."""
+        return [path.read_text() for path in sorted(self.folder.glob("*.sh"))]
+
+
+@pytest.fixture
+def slurm(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """A cluster on the PATH. It runs what it is given, with the variables of a job array, on this machine."""
+    pytest.importorskip("submitit")
+    folder = tmp_path_factory.mktemp("slurm")
+    program = Path(__file__).parent / "slurm_stand_in.py"
+    for name in ("sbatch", "srun", "sacct", "scancel"):
+        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" {name} "$@"\n')
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("ARN_TEST_SLURM", str(folder))
+    return Cluster(folder)

@@ -162,6 +162,9 @@ class Counted:
     def log(self, job, sweep):
         return None
 
+    def start_all(self, jobs, sweep):
+        return None
+
     def start(self, job, place, sweep):
         self.running += 1
         self.most = max(self.most, self.running)

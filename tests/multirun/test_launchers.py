@@ -66,8 +66,40 @@ def test_submitits_local_executor_runs_two_jobs_and_tells_of_a_third_that_fails(
     assert len(seen) == 3
     assert len(list(sweep.glob("*/metrics.json"))) == 2
     assert all((sweep / "logs" / one["run"]).is_dir() for one in seen)
+    assert str(sweep / "logs" / seen[0]["run"]) in told.out
     assert main(["train", "-m", "loss=bce,bce_iou", *slurm, f"hydra.sweep.dir={sweep}"]) == 0
     assert len(calls(sweep)) == 3
+
+
+def test_a_grid_is_one_job_array(tmp_path, monkeypatch, slurm, capsys):
+    """Through the command line to `sbatch` and back; the cluster is a stand-in that runs an array's tasks in turn."""
+    monkeypatch.setattr(jobs, "PROGRAM", STUB)
+    sweep = tmp_path / "s"
+    given = ["launcher=slurm", "launcher.jobs=2", "launcher.options.slurm_partition=short", f"hydra.sweep.dir={sweep}"]
+    assert main(["train", "-m", "seed=1,2,3", *given]) == 0
+    assert sorted(one["seed"] for one in calls(sweep)) == ["1", "2", "3"]
+    (script,) = slurm.submitted()
+    assert "#SBATCH --array=0-2%2" in script
+    assert "#SBATCH --partition=short" in script
+    assert {path.name for path in (sweep / "logs").glob("100_*")} == {"100_0", "100_1", "100_2"}
+    assert all(line.rsplit(" ", 1)[1].startswith(str(sweep / "logs")) for line in told_logs(capsys.readouterr().out))
+    assert main(["train", "-m", "seed=1,2,3,4", *given]) == 0
+    assert len(calls(sweep)) == 4
+
+
+def told_logs(out):
+    found = [line for line in out.splitlines() if "output in" in line]
+    assert len(found) == 3
+    return found
+
+
+def test_a_job_of_an_array_that_fails_is_named_with_its_log(tmp_path, monkeypatch, slurm, capsys):
+    monkeypatch.setattr(jobs, "PROGRAM", STUB)
+    sweep = tmp_path / "s"
+    assert main(["train", "-m", "loss=bce,bce_sum", "launcher=slurm", f"hydra.sweep.dir={sweep}"]) == 2
+    told = capsys.readouterr().err
+    assert "1 of 2 jobs failed" in told
+    assert f"see {sweep / 'logs'}" in told
 
 
 def test_a_queue_that_is_not_there_is_told(monkeypatch):

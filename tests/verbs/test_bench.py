@@ -231,6 +231,67 @@ def test_shards_then_the_whole(tiny_dataset, tmp_path):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "merged" / name).read_bytes()
 
 
+LAUNCHERS = {
+    "parallel": ["launcher=parallel"],
+    "submitit": ["launcher=submitit", "launcher.cluster=local", "launcher.options.gpus_per_node=0"],
+    "job array": ["launcher=slurm", "launcher.jobs=2"],
+}
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_shards_as_jobs_of_a_launcher_end_in_the_tables_of_one_process(tiny_dataset, tmp_path, slurm, capsys, launcher):
+    given = ["methods=[mb]", "resamples=100", "timing=0", "figures=false", "browser=0"]
+    assert bench(tmp_path / "whole", tiny_dataset, *given, "cache=one") == 0
+    split = [*given, "cache=two", *LAUNCHERS[launcher], "shards=2"]
+    assert bench(tmp_path / "split", tiny_dataset, *split) == 0
+    assert "scored" not in capsys.readouterr().out.split("job shard")[-1]  # the tables found every score made
+    for name in ("scores.csv", "per_image.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "split" / name).read_bytes()
+    arrays = [script for script in slurm.submitted() if "#SBATCH --array=0-1%2" in script]
+    assert len(arrays) == (launcher == "job array")
+
+
+def test_a_multirun_of_all_shards_ends_in_the_tables(tiny_dataset, tmp_path):
+    given = ["methods=[mb]", "resamples=100", "timing=0", "figures=false", "browser=0", f"datasets=[{tiny_dataset}]"]
+    assert main(["bench", *given, "cache=one", f"hydra.run.dir={tmp_path / 'whole'}"]) == 0
+    run = tmp_path / "split"
+    assert main(["bench", "-m", "shard=1/2,2/2", *given, "cache=two", f"hydra.sweep.dir={run}"]) == 0
+    assert (tmp_path / "whole" / "scores.csv").read_bytes() == (run / "scores.csv").read_bytes()
+
+
+def test_a_multirun_of_anything_else_leaves_a_folder_each(tiny_dataset, tmp_path):
+    given = ["methods=[mb]", "resamples=100", "timing=0", "figures=false", "browser=0", f"datasets=[{tiny_dataset}]"]
+    run = tmp_path / "each"
+    assert main(["bench", "-m", "protocol=arn2018,pysod", *given, f"hydra.sweep.dir={run}"]) == 0
+    assert [rows(run / number)[0]["protocol"] for number in "12"] == ["arn2018", "pysod"]
+    assert not (run / "scores.csv").exists()
+
+
+def test_a_shard_that_fails_is_named_and_no_table_is_written(tiny_dataset, maps, tmp_path, capsys):
+    next(maps.iterdir()).write_bytes(b"no map")
+    given = [f"maps={{Broken: {maps}}}", "shards=2", "launcher=parallel"]
+    assert bench(tmp_path / "run", tiny_dataset, *given) == 2
+    told = capsys.readouterr().err
+    assert "1 of 2 jobs failed: shard" in told
+    assert "see" in told
+    assert not (tmp_path / "run" / "scores.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        (["shards=0"], "shards=0"),
+        (["shards=two"], "shards=two"),
+        (["shards=2", "shard=1/2"], "shards="),
+        (["shards=2", "cache=null"], "cache=PATH"),
+    ],
+)
+def test_shards_that_cannot_be(tiny_dataset, tmp_path, capsys, given, key):
+    assert bench(tmp_path / "run", tiny_dataset, "methods=[mb]", *given) == 2
+    assert key in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     """kill -9 once some maps are scored: the second start scores the rest, and the figures are those of one run."""
     monkeypatch.setitem(scenes.COUNTS, "test", 200)

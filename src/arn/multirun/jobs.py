@@ -147,6 +147,9 @@ class Launcher(Protocol):
 
     def start(self, job: Job, place: int, sweep: Path) -> Handle: ...
 
+    def start_all(self, jobs: Sequence[Job], sweep: Path) -> list[Handle] | None:
+        """All at once, into a queue that keeps to `jobs` itself; None where each is started when a place is free."""
+
     def log(self, job: Job, sweep: Path) -> Path | None:
         """The file that a job's output goes to; None where it is shown."""
 
@@ -161,7 +164,9 @@ def run_jobs(
     ended: Callable[[Job, int | None], None] = lambda job, status: None,
     pause: float = 0.2,
 ) -> None:
-    """Run jobs as places become free. `jobs` is asked for the next one only then, so it can depend on earlier ones.
+    """Run jobs as places become free, or hand a whole list of them to the launcher's queue.
+
+    An iterator is asked for the next job only when a place is free, so that it can depend on earlier ones.
 
     Args:
         watch: called for each running job between pauses; True ends it.
@@ -175,6 +180,12 @@ def run_jobs(
     running: dict[int, tuple[Job, Handle]] = {}
     more = True
     try:
+        queued = launcher.start_all(jobs, sweep) if isinstance(jobs, Sequence) and jobs else None
+        if queued is not None:
+            assert isinstance(jobs, Sequence)
+            running, more = dict(enumerate(zip(jobs, queued, strict=True))), False
+            for job in jobs:
+                started(job)
         while more or running:
             while more and free:
                 job = next(waiting, None)

@@ -89,6 +89,9 @@ class Local:
     def start(self, job: Job, place: int, sweep: Path) -> Handle:
         return Process(job, job.environment(**self._own(place)), self.log(job, sweep))
 
+    def start_all(self, jobs: Sequence[Job], sweep: Path) -> list[Handle] | None:
+        return None
+
     def log(self, job: Job, sweep: Path) -> Path | None:
         return sweep / "logs" / f"{job.name}.log" if self.jobs > 1 else None
 
@@ -153,9 +156,11 @@ class Submitted:
 class Slurm:
     """Jobs of a SLURM cluster, through submitit; the process that starts them waits until all are done.
 
+    Those of a grid are one job array; those of a search, which follow from each other, are queued one by one.
+
     Args:
         cluster: ``slurm``, or ``local``: processes on this machine, to try the same way without a cluster.
-        jobs: how many may be queued or running at once.
+        jobs: how many of them run at once.
         options: of ``submitit.AutoExecutor.update_parameters``: ``timeout_min``, ``nodes``, ``gpus_per_node``,
             ``tasks_per_node`` (one a rank), ``cpus_per_task``, ``mem_gb``, ``slurm_partition``, ``slurm_account`` ...
 
@@ -171,19 +176,36 @@ class Slurm:
         if cluster not in ("slurm", "local"):
             raise ArnError(f"launcher.cluster must be slurm or local, not {cluster!r}")
         self.jobs, self.cluster = jobs, cluster
+        self.logs: dict[str, Path] = {}
         self.options = {key: value for key, value in (options or {}).items() if value is not None}
         if cluster == "slurm" and submitit.SlurmExecutor.affinity() < 0:
             raise ArnError("launcher=slurm: there is no sbatch on this machine; start the sweep on a login node")
 
     def start(self, job: Job, place: int, sweep: Path) -> Handle:
+        executor = self._executor(sweep / "logs" / job.name, f"arn_{job.name}")
+        return self._submitted(job, executor.submit(Remote(job)))
+
+    def start_all(self, jobs: Sequence[Job], sweep: Path) -> list[Handle] | None:
+        if self.cluster == "local":  # has no queue: all would run at once
+            return None
+        executor = self._executor(sweep / "logs" / "%j", f"arn_{sweep.name}", slurm_array_parallelism=self.jobs)
+        with executor.batch():
+            submitted = [executor.submit(Remote(job)) for job in jobs]
+        return [self._submitted(job, one) for job, one in zip(jobs, submitted, strict=True)]
+
+    def _executor(self, logs: Path, name: str, **more: Any) -> Any:
         import submitit
 
-        executor = submitit.AutoExecutor(folder=sweep / "logs" / job.name, cluster=self.cluster)
+        executor = submitit.AutoExecutor(folder=logs, cluster=self.cluster)
         try:
-            executor.update_parameters(name=f"arn_{job.name}", **self.options)
-            return Submitted(executor.submit(Remote(job)))
+            executor.update_parameters(**{"name": name, **more, **self.options})
         except (NameError, TypeError, ValueError) as error:
             raise ArnError(f"launcher.options: {error}") from error
+        return executor
+
+    def _submitted(self, job: Job, submitted: Any) -> Handle:
+        self.logs[job.name] = Path(submitted.paths.stdout)
+        return Submitted(submitted)
 
     def log(self, job: Job, sweep: Path) -> Path | None:
-        return sweep / "logs" / job.name
+        return self.logs.get(job.name, sweep / "logs")

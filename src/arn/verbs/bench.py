@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -37,13 +37,14 @@ from arn.benchmark.results import (
 from arn.benchmark.runner import Covered, Part, cover, map_key, processor, score, time_maker
 from arn.benchmark.work import Rules, Workers
 from arn.classical import METHODS
-from arn.config import provenance, run_hydra, to_plain
+from arn.config import Composed, instantiate, provenance, run_hydra, to_plain
 from arn.data.pairs import write_atomically
 from arn.data.sources import Source, find_source
 from arn.data.splits import load_split
 from arn.errors import ArnError
 from arn.metrics.functional import Rows
 from arn.metrics.protocols import check_measures, get_protocol
+from arn.multirun.jobs import Job, Launcher, run_jobs
 from arn.verbs import remove_if_empty
 
 if TYPE_CHECKING:
@@ -51,9 +52,11 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False, soft_wrap=True)
 
+NO_CACHE = "shard= hands its scores on through the cache: name a folder that all machines see, cache=PATH"
+
 
 def main(arguments: list[str]) -> None:
-    run_hydra("bench", recipe, arguments)
+    run_hydra("bench", recipe, arguments, multirun=multirun)
 
 
 def recipe(config: DictConfig) -> None:
@@ -61,11 +64,74 @@ def recipe(config: DictConfig) -> None:
 
     job = HydraConfig.get()
     run = Path(job.runtime.output_dir)
+    overrides = list(job.overrides.task)
     try:
-        bench(config, run, shlex.join(["arn", "bench", *job.overrides.task]))
+        if config.shards is not None:
+            count = _shards(config)
+            rest = [one for one in overrides if not _of(one, "shards")]
+            spread([[*rest, f"shard={number}/{count}"] for number in range(1, count + 1)], config, run)
+        bench(config, run, shlex.join(["arn", "bench", *overrides]))
     except BaseException:
         remove_if_empty(run)
         raise
+
+
+def multirun(composed: list[Composed]) -> None:
+    """``arn bench -m key=A,B``: each in a process of its own; if they are all shards of one bench, its tables too."""
+    first = composed[0]
+    configs = [{key: value for key, value in one.config.items() if key != "shard"} for one in composed]
+    parts = [Part.parse(one.config["shard"]) for one in composed]
+    whole = sorted(part.number for part in parts) == list(range(1, parts[0].of + 1)) and len(parts) > 1
+    together = whole and all(part.of == parts[0].of for part in parts) and all(one == configs[0] for one in configs)
+    config = OmegaConf.create({**first.config, "shard": None, "shards": None})
+    spread([list(one.overrides) for one in composed], config, first.sweep, parts=together)
+    if together:
+        overrides = [one for one in first.overrides if not _of(one, "shard")]
+        bench(config, first.sweep, shlex.join(["arn", "bench", *overrides]))
+
+
+def _of(override: str, key: str) -> bool:
+    return override.lstrip("+").partition("=")[0] == key
+
+
+def _shards(config: DictConfig) -> int:
+    if config.shard is not None:
+        raise ArnError("shard= is one part, shards= starts all of them: give one of the two")
+    if not (isinstance(config.shards, int) and config.shards >= 1):
+        raise ArnError(f"shards={config.shards}: a number of jobs, at least 1")
+    return int(config.shards)
+
+
+def spread(each: Sequence[list[str]], config: DictConfig, run: Path, parts: bool = True) -> None:
+    """Run ``arn bench`` with each of these lists of overrides as a job of the config's launcher, and wait for them.
+
+    Args:
+        parts: they are shards, whose only result is in the cache; else each has a folder of its own below `run`.
+
+    Raises:
+        ArnError: a job that failed, named with its log, after all others were run.
+    """
+    if parts and config.cache is None:
+        raise ArnError(NO_CACHE)
+    launcher: Launcher = instantiate(config.launcher, "launcher")
+    names = [f"shard{number}" if parts else str(number) for number in range(1, len(each) + 1)]
+    jobs = [Job(name, run / name, None, ("bench",), tuple(one)) for name, one in zip(names, each, strict=True)]
+    failed: list[str] = []
+
+    def started(job: Job) -> None:
+        log = launcher.log(job, run)
+        console.print(f"job {job.name} of {len(jobs)}{'' if log is None else f', output in {log}'}")
+
+    def ended(job: Job, status: int | None) -> None:
+        log = launcher.log(job, run)
+        if status != 0:
+            failed.append(f"{job.name} (exit status {status}{'' if log is None else f', see {log}'})")
+
+    run_jobs(jobs, launcher, run, started=started, ended=ended)
+    if failed:
+        raise ArnError(
+            f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}; what is scored stays in the cache"
+        )
 
 
 @dataclass
@@ -198,7 +264,7 @@ def _cache(folder: str | None, part: Part) -> Iterator[Cache]:
         yield Cache(folder)
         return
     if part.of > 1:
-        raise ArnError("shard= hands its scores on through the cache: name a folder that all machines see, cache=PATH")
+        raise ArnError(NO_CACHE)
     with tempfile.TemporaryDirectory(prefix="arn-bench-") as passing:
         yield Cache(passing)
 
