@@ -95,7 +95,8 @@ def networks(content: dict[str, Any]) -> list[str]:
 def scaling(content: dict[str, Any]) -> list[str]:
     names = list(content["growth"])
     fits = sorted({what for name in names for what in content["growth"][name]})
-    rows = [[fit, *(f"{content['growth'][name].get(fit, float('nan')):.2f}" for name in names)] for fit in fits]
+    found = [content["growth"][name] for name in names]
+    rows = [[fit, *(f"{one[fit]:.2f}" if fit in one else "" for one in found)] for fit in fits]
     return [
         *measured(content),
         *table(["exponent of the growth of", *names], rows),
