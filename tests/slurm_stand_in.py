@@ -18,6 +18,8 @@ JOB = "100"
 def sbatch(script):
     number = len(list(STATE.glob("*.sh")))
     text = Path(script).read_text()
+    if "--partition=none" in text:
+        sys.exit("sbatch: error: invalid partition specified: none")
     (STATE / f"{number}.sh").write_text(text)
     job = str(int(JOB) + number)
     array = re.search(r"--array=0-(\d+)", text)

@@ -102,6 +102,14 @@ def test_a_job_of_an_array_that_fails_is_named_with_its_log(tmp_path, monkeypatc
     assert f"see {sweep / 'logs'}" in told
 
 
+def test_what_the_queue_refuses_is_told_in_a_line(tmp_path, slurm, capsys):
+    given = ["launcher=slurm", "launcher.options.slurm_partition=none", f"hydra.sweep.dir={tmp_path / 's'}"]
+    assert main(["train", "-m", "seed=1,2", *given]) == 2
+    theirs, ours = capsys.readouterr().err.splitlines()  # what sbatch says itself goes before
+    assert theirs == "sbatch: error: invalid partition specified: none"
+    assert ours == f"arn train: error: launcher.options: the queue refused the jobs: {theirs}"
+
+
 def test_a_queue_that_is_not_there_is_told(monkeypatch):
     pytest.importorskip("submitit")
     monkeypatch.setenv("PATH", "")

@@ -210,6 +210,37 @@ def run_jobs(
             handle.cancel()
 
 
+def run_and_tell(
+    jobs: Sequence[Job],
+    launcher: Launcher,
+    sweep: Path,
+    tell: Callable[[str], None],
+    done: Callable[[Job], bool] = lambda job: True,
+) -> list[str]:
+    """Run jobs, telling of each when it starts and ends. Returns those that failed, each with where its output is.
+
+    Args:
+        done: asked of a job that ended with status 0.
+    """
+    failed: list[str] = []
+    place = {job.name: f"job {number}/{len(jobs)}: {job.name}" for number, job in enumerate(jobs, 1)}
+
+    def started(job: Job) -> None:
+        log = launcher.log(job, sweep)
+        tell(f"{place[job.name]}{'' if log is None else f', output in {log}'}")
+
+    def ended(job: Job, status: int | None) -> None:
+        if status == 0 and done(job):
+            tell(f"{place[job.name]} done")
+            return
+        log = launcher.log(job, sweep)
+        failed.append(f"{job.name} (exit status {status}{'' if log is None else f', see {log}'})")
+        tell(f"{place[job.name]} failed, exit status {status}")
+
+    run_jobs(jobs, launcher, sweep, started=started, ended=ended)
+    return failed
+
+
 def value_of(record: dict[str, Any]) -> float:
     """What a finished run reached at its best validation; NaN where it never validated."""
     value = record["best"]["value"]

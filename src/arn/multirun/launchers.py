@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,18 @@ class Submitted:
             time.sleep(0.1)
 
 
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Raises ArnError for what the queue refuses, such as a partition that it does not have, in its own words."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        yield
+    except (FailedJobError, FailedSubmissionError) as error:
+        said = " ".join(str(part).strip("' \n") for part in error.args)  # submitit quotes what sbatch said
+        raise ArnError(f"launcher.options: the queue refused the jobs: {said}") from error
+
+
 class Slurm:
     """Jobs of a SLURM cluster, through submitit; the process that starts them waits until all are done.
 
@@ -183,13 +195,15 @@ class Slurm:
 
     def start(self, job: Job, place: int, sweep: Path) -> Handle:
         executor = self._executor(sweep / "logs" / job.name, f"arn_{job.name}")
-        return self._submitted(job, executor.submit(Remote(job)))
+        with _told():
+            submitted = executor.submit(Remote(job))
+        return self._submitted(job, submitted)
 
     def start_all(self, jobs: Sequence[Job], sweep: Path) -> list[Handle] | None:
         if self.cluster == "local":  # has no queue: all would run at once
             return None
         executor = self._executor(sweep / "logs" / "%j", f"arn_{sweep.name}", slurm_array_parallelism=self.jobs)
-        with executor.batch():
+        with _told(), executor.batch():
             submitted = [executor.submit(Remote(job)) for job in jobs]
         return [self._submitted(job, one) for job, one in zip(jobs, submitted, strict=True)]
 

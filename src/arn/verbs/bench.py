@@ -44,7 +44,7 @@ from arn.data.splits import load_split
 from arn.errors import ArnError
 from arn.metrics.functional import Rows
 from arn.metrics.protocols import check_measures, get_protocol
-from arn.multirun.jobs import Job, Launcher, run_jobs
+from arn.multirun.jobs import Job, Launcher, run_and_tell
 from arn.verbs import remove_if_empty
 
 if TYPE_CHECKING:
@@ -116,18 +116,7 @@ def spread(each: Sequence[list[str]], config: DictConfig, run: Path, parts: bool
     launcher: Launcher = instantiate(config.launcher, "launcher")
     names = [f"shard{number}" if parts else str(number) for number in range(1, len(each) + 1)]
     jobs = [Job(name, run / name, None, ("bench",), tuple(one)) for name, one in zip(names, each, strict=True)]
-    failed: list[str] = []
-
-    def started(job: Job) -> None:
-        log = launcher.log(job, run)
-        console.print(f"job {job.name} of {len(jobs)}{'' if log is None else f', output in {log}'}")
-
-    def ended(job: Job, status: int | None) -> None:
-        log = launcher.log(job, run)
-        if status != 0:
-            failed.append(f"{job.name} (exit status {status}{'' if log is None else f', see {log}'})")
-
-    run_jobs(jobs, launcher, run, started=started, ended=ended)
+    failed = run_and_tell(jobs, launcher, run, console.print)
     if failed:
         raise ArnError(
             f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}; what is scored stays in the cache"

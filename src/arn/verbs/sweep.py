@@ -17,7 +17,7 @@ from rich.table import Table
 
 from arn.config import Composed, instantiate, run_hydra, sweeps_dir
 from arn.errors import ArnError
-from arn.multirun.jobs import Job, Launcher, make_jobs, run_jobs
+from arn.multirun.jobs import Job, Launcher, make_jobs, run_and_tell
 
 JOBS = "jobs.json"
 
@@ -119,22 +119,7 @@ def grid(jobs: Sequence[Job], launcher: Launcher, place: Path) -> None:
     )
     known = read_jobs(place)
     write_atomically(place / JOBS, (json.dumps(known | {job.name: job.overrides for job in jobs}, indent=1)).encode())
-    failed: list[str] = []
-    numbers = {job.name: number for number, job in enumerate(left, 1)}
-
-    def started(job: Job) -> None:
-        log = launcher.log(job, place)
-        console.print(f"job {numbers[job.name]}/{len(left)}: {job.name}{'' if log is None else f', output in {log}'}")
-
-    def ended(job: Job, status: int | None) -> None:
-        if status == 0 and job.record() is not None:
-            console.print(f"job {numbers[job.name]}/{len(left)}: {job.name} done")
-            return
-        log = launcher.log(job, place)
-        failed.append(f"{job.name} (exit status {status}{'' if log is None else f', see {log}'})")
-        console.print(f"job {numbers[job.name]}/{len(left)}: {failed[-1]}")
-
-    run_jobs(left, launcher, place, started=started, ended=ended)
+    failed = run_and_tell(left, launcher, place, console.print, done=lambda job: job.record() is not None)
     print_runs(jobs)
     if failed:
         raise ArnError(f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}")
