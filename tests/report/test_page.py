@@ -666,7 +666,10 @@ def test_the_outline_of_the_mask_is_the_masks_border(shown: Page) -> None:
     shown.press("m")
     drawn = """(() => {
         const canvas = document.querySelector('.outline');
-        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        // a copy is read: Chromium warns of a canvas on the graphics card that is read again and again
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+        copy.drawImage(canvas, 0, 0);
+        const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
         const places = [...Array(canvas.width * canvas.height).keys()].filter((place) => data[4 * place + 3]);
         return [canvas.width, canvas.height, places];
     })()"""
