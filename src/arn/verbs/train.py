@@ -50,7 +50,7 @@ from arn.training.callbacks import (
     log_images,
     write_png,
 )
-from arn.training.checkpoint import AtomicCheckpointIO, Predictor, load_network, read_checkpoint
+from arn.training.checkpoint import AtomicCheckpointIO, Predictor, load_network, load_weights, read_checkpoint
 from arn.training.task import SaliencyTask
 from arn.verbs import remove_if_empty
 
@@ -128,8 +128,11 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
     datamodule.setup()
     network = instantiate(config.network, "network")
     backbone_weights = "checkpoint" if resume else "random"
-    if config.pretrained and not resume:
+    if config.pretrained and not resume and not config.start_from:
         backbone_weights = network.backbone.load_imagenet(data_root() / "weights")
+    if config.start_from and not resume:
+        load_weights(network, load_network(config.start_from)[0].state_dict(), f"start_from={config.start_from}")
+        backbone_weights = str(config.start_from)
     task = SaliencyTask(
         network,
         loss=instantiate(config.loss, "loss"),
