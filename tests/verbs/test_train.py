@@ -137,6 +137,71 @@ def test_a_rival_trains_resumes_and_predicts(tmp_path, tiny_overrides, network):
         shutil.rmtree(parts, ignore_errors=True)
 
 
+def test_a_network_that_learns_without_gradients(tmp_path, tiny_overrides, monkeypatch, capsys):
+    """It learns from every training picture once, is recorded and loaded like others, and resumed it only scores."""
+    run = tmp_path / "run"
+    options = [*tiny_overrides, "network=ksr_approx", "data.train_limit=24"]
+    assert train(run, *options) == 0
+    record = json.loads((run / "metrics.json").read_text())
+    assert record["name"] == "ksr_approx"
+    assert record["pictures_trained_on"] == 24
+    assert record["best"]["value"] == record["val"]["mae"]
+    weights = checkpoint(run)["state_dict"]
+    assert weights["network.ranker"].any()
+    picture, _ = scene("test", 0)
+    saliency = arn.load(run).predict(picture)
+    assert saliency.shape == picture.shape[:2]
+    assert saliency.std() > 0
+
+    def never(*_args, **_options):
+        raise AssertionError("it learnt again")
+
+    monkeypatch.setattr("arn.networks.KSRApprox.learn", never)
+    assert main(["train", f"resume={run}"]) == 0
+    again = json.loads((run / "metrics.json").read_text())
+    for key in ("val", "test", "pictures_trained_on", "weights_sha256_by_rank", "best"):
+        assert again[key] == record[key], key
+
+    capsys.readouterr()
+    assert main(["export", f"checkpoint={run}", f"output={tmp_path / 'export'}"]) == 2
+    assert "no ONNX form" in capsys.readouterr().err
+    assert not (tmp_path / "export").exists()
+
+
+def test_a_network_that_finds_nothing_to_learn_says_so(capsys, tmp_path, tiny_overrides):
+    run = tmp_path / "run"
+    options = [*tiny_overrides, "network=ksr_approx", "network.proposals.smallest=0.69", f"hydra.run.dir={run}"]
+    assert "nothing to learn" in refused(capsys, run, "train", *options)
+
+
+def test_start_from_loads_weights_of_another_run(tmp_path, trained, tiny_overrides):
+    """A step that is no step leaves the weights that it started from, and the record says where they are from."""
+    run, still = (
+        tmp_path / "run",
+        ["trainer.max_steps=1", "optimizer=sgd", "optimizer.lr=0", "freeze_backbone_norm=true"],
+    )
+    assert train(run, *tiny_overrides, *still, f"start_from={trained}", "seed=5") == 0
+    origin = checkpoint(trained, "best")["state_dict"]
+    parameters = [name for name, _ in arn.load(trained).network.named_parameters()]
+    found = checkpoint(run)["state_dict"]
+    assert parameters
+    assert all(torch.equal(found[f"network.{name}"], origin[f"network.{name}"]) for name in parameters)
+    record = json.loads((run / "metrics.json").read_text())
+    assert record["backbone_weights"] == str(trained)
+    # Started from random numbers, they are others.
+    assert train(tmp_path / "other", *tiny_overrides, *still, "seed=5") == 0
+    other = checkpoint(tmp_path / "other")["state_dict"]
+    assert not all(torch.equal(other[f"network.{name}"], origin[f"network.{name}"]) for name in parameters)
+
+
+def test_start_from_goes_on_with_its_own_weights_when_resumed(tmp_path, trained, tiny_overrides):
+    options = [*tiny_overrides, f"start_from={trained}"]
+    assert train(tmp_path / "whole", *options, "trainer.max_epochs=2") == 0
+    assert train(tmp_path / "parts", *options) == 0
+    assert main(["train", f"resume={tmp_path / 'parts'}", "trainer.max_epochs=2"]) == 0
+    assert_same(checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts"))
+
+
 def test_killed_in_the_middle_of_an_epoch_it_ends_the_same(tmp_path, tiny_overrides):
     options = [*tiny_overrides, "data.train_limit=40", "trainer.max_epochs=2", "checkpoint.minutes=0", "panels=0"]
     options.append("data.workers=1")
@@ -410,6 +475,21 @@ def test_mask_of_another_size(capsys, tmp_path, tiny_dataset, tiny_overrides):
     folder = ["experiment=folder", f"data.train=[{tiny_dataset}]", "data.val=1", "data.batch_size=5"]
     assert main(["train", *folder, *options, f"hydra.run.dir={tmp_path / 'run'}"]) == 2
     assert "0001.png" in capsys.readouterr().err
+
+
+def test_start_from_of_another_architecture(capsys, tmp_path, trained, tiny_overrides):
+    run = tmp_path / "run"
+    options = [*tiny_overrides, f"start_from={trained}", "network.rcl.steps=0", "network.rcl.enabled=false"]
+    message = refused(capsys, run, "train", *options, f"hydra.run.dir={run}")
+    assert f"start_from={trained}" in message
+    assert "another architecture" in message
+
+
+def test_start_from_of_nothing(capsys, tmp_path, tiny_overrides):
+    run, nowhere = tmp_path / "run", tmp_path / "nowhere.ckpt"
+    assert "nowhere.ckpt" in refused(
+        capsys, run, "train", *tiny_overrides, f"start_from={nowhere}", f"hydra.run.dir={run}"
+    )
 
 
 def test_resume_of_nothing(capsys, tmp_path):

@@ -8,6 +8,7 @@ from arn.networks.arn import ARN
 from arn.networks.attention import SelfAttention
 from arn.networks.backbones import VGG16, Backbone, ResNet50, Timm, build_backbone
 from arn.networks.dhsnet import DHSNet
+from arn.networks.ksr_approx import KSRApprox
 from arn.networks.nldf import NLDF
 from arn.networks.rcl import LocalResponseNorm, RecurrentConv
 from arn.networks.srm import SRM
@@ -23,6 +24,7 @@ __all__ = [
     "Amulet",
     "Backbone",
     "DHSNet",
+    "KSRApprox",
     "LocalResponseNorm",
     "RecurrentConv",
     "ResNet50",

@@ -165,7 +165,7 @@ def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any
         state = read_checkpoint(place)
         config, prefix = state[CONFIG_KEY], "network."
         weights = {name.removeprefix(prefix): t for name, t in state["state_dict"].items() if name.startswith(prefix)}
-    network = instantiate(config["network"], f"{place}: network", allowed=("arn.networks.",))
+    network = instantiate(config["network"], f"{place}: network", allowed=("arn.networks.", "arn.classical."))
     if not isinstance(network, nn.Module):
         raise ArnError(f"{place} names no network: its config has no network._target_")
     load_weights(network, weights, place)

@@ -26,6 +26,7 @@ from arn.data.catalogue import CATALOGUE
 from arn.data.sources import find_source
 from arn.errors import ArnError
 from arn.training.checkpoint import EXPORT_FORMAT, Predictor, SquarePredictor, find_weights, input_side, load_network
+from arn.training.learning import LearnsAlone
 from arn.training.onnx import OnnxModel, require, write_onnx
 
 FILES = ("config.json", "model.onnx", "model.safetensors")
@@ -50,6 +51,11 @@ def recipe(config: DictConfig) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         require(package)
     network, config_of_run = load_network(plain["checkpoint"])
+    if isinstance(network, LearnsAlone):
+        raise ArnError(
+            f"checkpoint={plain['checkpoint']}: {type(network).__name__} works outside torch and has no ONNX form; use "
+            "its checkpoint as it is"
+        )
     described = describe(network, config_of_run, find_weights(plain["checkpoint"]), half)
     sample = sample_pictures(config_of_run)
 

@@ -51,6 +51,7 @@ from arn.training.callbacks import (
     write_png,
 )
 from arn.training.checkpoint import AtomicCheckpointIO, Predictor, load_network, load_weights, read_checkpoint
+from arn.training.learning import LearnsAlone, learn
 from arn.training.task import SaliencyTask
 from arn.verbs import remove_if_empty
 
@@ -162,7 +163,10 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
         split_hash = None
 
     network.to(memory_format=torch.channels_last)
-    trainer.fit(task, datamodule=datamodule, ckpt_path=last, weights_only=True)
+    if isinstance(network, LearnsAlone):
+        learn_alone(network, task, trainer, datamodule, throughput, last)
+    else:
+        trainer.fit(task, datamodule=datamodule, ckpt_path=last, weights_only=True)
 
     weights = weights_by_rank(trainer, network)
     # Now: to validate or test from a checkpoint sets every callback back to what it was when that was written.
@@ -170,10 +174,12 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
 
     best = run / "checkpoints" / "best.ckpt"
     if not trainer.checkpoint_callback.best_model_path:  # type: ignore[union-attr]
-        trainer.save_checkpoint(best)  # stopped before the first validation
+        trainer.save_checkpoint(best)  # nothing was validated on the way
     (validated,) = trainer.validate(task, datamodule=datamodule, ckpt_path=str(best), weights_only=True, verbose=False)
     tested = trainer.test(task, datamodule=datamodule, ckpt_path=str(best), weights_only=True, verbose=False)
     found = trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
+    if isinstance(network, LearnsAlone):
+        found = validated.get(config.checkpoint.monitor)
     score = float("nan") if found is None else float(found)
     if trainer.is_global_zero:
         record = {
@@ -213,6 +219,28 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
         log_to_wandb(trainer.loggers, record, best)
         print_scores(record, run, [path for path, _ in sheets])
     return score
+
+
+def learn_alone(
+    network: LearnsAlone,
+    task: SaliencyTask,
+    trainer: pl.Trainer,
+    datamodule: SaliencyDataModule,
+    throughput: Throughput,
+    last: str | None,
+) -> None:
+    """What `trainer.fit` is for other networks: each rank learns the same by itself, and ``last.ckpt`` is written.
+
+    A run that has its ``last.ckpt`` has learnt everything: resumed, it goes on with scoring.
+    """
+    if last is None:
+        try:
+            throughput.pictures, throughput.seconds = learn(network, datamodule, task.seed, say=trainer.is_global_zero)
+        except ValueError as error:
+            raise ArnError(f"data.train: {error}") from error
+    trainer.validate(task, datamodule=datamodule, ckpt_path=last, weights_only=True, verbose=False)
+    if last is None:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
 
 
 def build_trainer(config: DictConfig, plain: dict[str, Any], run: Path, first: list[Callback]) -> pl.Trainer:
