@@ -94,7 +94,7 @@ def test_a_rival_is_its_class_without_arguments(name):
     assert ours.input_size == published.input_size
 
 
-@pytest.mark.parametrize("network", ["arn", "arn_lite", "dhsnet", "nldf", "srm", "amulet", "ucf"])
+@pytest.mark.parametrize("network", ["arn", "arn_lite", "dhsnet", "nldf", "srm", "amulet", "ucf", "ksr_approx"])
 def test_the_fair_recipe_is_the_same_for_every_network(network):
     config = composed("experiment=fair", f"network={network}")
     assert config.network["_target_"] == composed(f"network={network}", "experiment=none").network["_target_"]
@@ -132,7 +132,7 @@ def test_a_sweep_composes_and_so_does_every_value_that_it_tries(name):
         "attention_stages": 6,
         "loss": 6,
         "seeds": 5,
-        "rivals": 6,
+        "rivals": 7,
     }.get(name, 1)
     # One job for each value of each key, others at their first: every combination would take a minute.
     tried = [jobs[0], *(next(job for job in jobs if one in job) for job in jobs for one in job)]
@@ -204,7 +204,7 @@ def test_rivals_sweep_trains_every_network_by_the_fair_recipe():
     assert sweep.hydra.mode == "MULTIRUN"
     params = sweep.hydra.sweeper.params
     assert params.experiment == "fair"
-    assert set(params.network.split(",")) == {"arn", "dhsnet", "nldf", "srm", "amulet", "ucf"}
+    assert set(params.network.split(",")) == {"arn", "dhsnet", "nldf", "srm", "amulet", "ucf", "ksr_approx"}
 
 
 def test_a_target_from_outside_the_list_is_refused():
