@@ -86,3 +86,14 @@ def test_crop_out_of_range(crop):
 def test_resize_averages_when_it_shrinks():
     board = np.tile(np.array([[0, 255], [255, 0]], np.uint8), (8, 8))
     assert np.abs(resize(board, 4, 4).astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("options", [{}, {"flip": 0.0}, {"flip": 1.0}, {"flip": 0.3, "seed": 7}, EVERYTHING])
+def test_written_into_a_batch_it_is_the_same(options):
+    """The short way for flips alone is what albumentations does with the same key, picture by picture."""
+    augmentation = Augmentation(**options)
+    for index in range(60):
+        places = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8)
+        augmentation.into(places, PICTURE, MASK, 3, index)
+        for place, wanted in zip(places, augmentation(PICTURE, MASK, 64, 3, index), strict=True):
+            assert np.array_equal(place, wanted)

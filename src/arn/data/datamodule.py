@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from arn.data.pairs import Pair, find_dataset
 from arn.data.sources import SCENES, PairSource, SceneSource, Source
@@ -62,10 +62,26 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
     def __len__(self) -> int:
         return len(self.source.stems)
 
+    def _read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        return self.cache.get(self.source, index) if self.cache else self.source.read(index)
+
     def __getitem__(self, key: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         epoch, index = key
-        picture, mask = self.cache.get(self.source, index) if self.cache else self.source.read(index)
-        return self.augmentation(picture, mask, self.sizes.at(epoch), epoch, index)
+        return self.augmentation(*self._read(index), self.sizes.at(epoch), epoch, index)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Tensor:
+        """A batch in one piece, (B pictures and then B masks as rows of bytes) 4B x S x S uint8: see :func:`unpack`.
+
+        One tensor, because each costs a message between processes; in a worker made in shared memory, so that nothing
+        is copied on the way.
+        """
+        count, side = len(keys), self.sizes.at(keys[0][0])
+        batch = _new_bytes(4 * count * side**2).view(4 * count, side, side)
+        pictures = batch[: 3 * count].view(count, side, side, 3).numpy()
+        masks = batch[3 * count :].numpy()
+        for place, (epoch, index) in enumerate(keys):
+            self.augmentation.into((pictures[place], masks[place]), *self._read(index), epoch, index)
+        return batch
 
 
 class EvaluationSet(Dataset[dict[str, Any]]):
@@ -147,7 +163,7 @@ class ResumableLoader(DataLoader[Any]):
         self._handed_out = sampler.start
         for batch in super().__iter__():
             self._handed_out += 1
-            yield batch
+            yield unpack(batch)
 
     def state_dict(self) -> dict[str, int]:
         return {"batches": self._handed_out % len(self)}
@@ -162,10 +178,21 @@ def _to_pictures(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
-def collate_training(items: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> dict[str, Tensor]:
-    """-> picture B x 3 x S x S uint8, mask B x 1 x S x S uint8."""
-    pictures, masks = zip(*items, strict=True)
-    return {"picture": _to_pictures(pictures), "mask": torch.from_numpy(np.stack(masks)).unsqueeze(1)}
+def _new_bytes(count: int) -> Tensor:
+    if get_worker_info() is None:
+        return torch.empty(count, dtype=torch.uint8)
+    return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(count, device="cpu"))
+
+
+def unpack(batch: Tensor) -> dict[str, Tensor]:
+    """4B x S x S uint8 -> picture B x 3 x S x S (channels_last) and mask B x 1 x S x S, views of it."""
+    count, side = len(batch) // 4, batch.shape[-1]
+    pictures = batch[: 3 * count].view(count, side, side, 3).permute(0, 3, 1, 2)
+    return {"picture": pictures, "mask": batch[3 * count :].unsqueeze(1)}
+
+
+def _as_it_is(batch: Tensor) -> Tensor:
+    return batch
 
 
 def collate_evaluation(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -331,7 +358,7 @@ class SaliencyDataModule(pl.LightningDataModule):
             TrainingSet(source, self.sizes, self.augmentation, self.cache),
             batch_size=each,
             sampler=EpochSampler(len(source.stems), each, self.seed, rank, world),
-            collate_fn=collate_training,
+            collate_fn=_as_it_is,
             drop_last=True,
             **self._options(),
         )

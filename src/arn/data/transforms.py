@@ -8,6 +8,7 @@ stronger than reseeding workers and is tested in tests/data/test_transforms.py.
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,13 +80,41 @@ class Augmentation:
             self._pipelines[size] = A.Compose(steps)
         return self._pipelines[size]
 
+    def into(
+        self,
+        places: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+        picture: NDArray[np.uint8],
+        mask: NDArray[np.uint8],
+        epoch: int,
+        index: int,
+    ) -> None:
+        """Write what :meth:`__call__` returns into a picture and a mask of a batch, size x size x 3 and size x size.
+
+        Where nothing but a flip is asked for, it takes one copy, which is all the work.
+        """
+        size = places[1].shape[0]
+        if self.crop < 1 or self.colour or self.gray:
+            for place, image in zip(places, self(picture, mask, size, epoch, index), strict=True):
+                place[...] = image
+            return
+        # The draw of `albumentations` for its one step: asserted in tests/data/test_transforms.py.
+        flipped = self.flip and random.Random(self._key(epoch, index)).random() < self.flip
+        for place, image in zip(places, (picture, mask), strict=True):
+            image = resize(image, size, size)
+            if flipped:
+                cv2.flip(image, 1, place)
+            else:
+                place[...] = image
+
+    def _key(self, epoch: int, index: int) -> int:
+        return int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
+
     def __call__(
         self, picture: NDArray[np.uint8], mask: NDArray[np.uint8], size: int, epoch: int, index: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """uint8 picture H x W x 3 and gray mask H x W -> the pair at size x size."""
         pipeline = self._pipeline(size)
-        key = np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0]
-        pipeline.set_random_seed(int(key))
+        pipeline.set_random_seed(self._key(epoch, index))
         if self.crop == 1:
             picture, mask = resize(picture, size, size), resize(mask, size, size)
         out: Mapping[str, Any] = pipeline(image=picture, mask=mask)
