@@ -167,6 +167,29 @@ def test_a_key_far_above_the_sample(monkeypatch, size):
     assert off(found[3], exact[3]) < 1e-5
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_largest_logits_that_grow_from_block_to_block(monkeypatch, dtype):
+    """Each block of keys is far above the one before it, in some rows, and below it in others; in the last they decide."""
+    monkeypatch.setattr(attention, "WHOLE", 0)
+    monkeypatch.setattr(attention, "ROWS", 50)
+    monkeypatch.setattr(attention, "KEYS", 40)
+    monkeypatch.setattr(attention, "SAMPLE", 1000)  # the first key alone
+    torch.manual_seed(0)
+    query, key, value = (one.detach() for one in operands(1, 160, 160, 16, dtype, spread=0.1))
+    query[:, 0] = torch.linspace(-1, 1, 160)
+    key[:, 0] = 8 * (torch.arange(160) // 8)  # up to 152 in steps, times log2 e
+    ours = [one.requires_grad_() for one in (query, key, value)]
+    doubles = [one.detach().double().requires_grad_() for one in ours]
+    direction = torch.randn(1, 16, 160).to(dtype)
+    exact = with_gradients(matrix_attention, doubles, direction.double())
+    found = with_gradients(position_attention, ours, direction)
+    for index, (mine, wanted) in enumerate(zip(found, exact, strict=True)):
+        if dtype == torch.float32:
+            assert off(mine, wanted) < 1e-4
+        elif index in (0, 3):  # in bfloat16 what decides query and key is rounded away, large keys magnify the rest
+            assert off(mine, wanted) < 0.03
+
+
 @pytest.mark.parametrize("whole", [0, 2**20])
 def test_autocast_does_not_reach_the_logits(monkeypatch, whole):
     monkeypatch.setattr(attention, "WHOLE", whole)

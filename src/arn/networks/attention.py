@@ -24,7 +24,7 @@ SAMPLE = 16
 """Every so-manieth key is looked at for the shift of a row's logits."""
 
 LARGEST_SUM = 2.0**64
-"""A row whose weights sum to more has a logit far above those of the sample."""
+"""A row whose weights in one block sum to more has a logit far above those of the sample."""
 
 
 def position_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -86,7 +86,8 @@ class BlockedAttention(torch.autograd.Function):
     - The logits come out of the matrix product ready for ``exp2``, which is the fastest exponential of torch on CPU:
       queries are multiplied by log2 e, and one more channel subtracts the row's shift.
     - The shift keeps the exponentials in range and cancels out. Any number near the row's largest logit will do, so it
-      is the largest over a sample of the keys; a row that this fails (the sum tells) is done again with the true one.
+      is the largest over a sample of the keys. From the block on where this fails (the sum tells), the shift follows
+      the largest logit so far, and what was summed before is scaled down with it.
     - Of bfloat16 operands only the two products with 64 and more channels are bfloat16; logits, exponentials and sums
       are float32.
 
@@ -167,26 +168,32 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, out: Tensor, sums: Tensor
     scratch = _Scratch(rows, columns, query.dtype)
     narrow = _Scratch(rows, columns, value.dtype) if value.dtype != query.dtype else None
 
-    def answer(queries: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        queries = torch.cat([queries, -shift], dim=1)
+    for part in rows:
+        queries = query[part]
+        shift = (queries @ sample).amax(1, keepdim=True)
+        shifted = torch.cat([queries, -shift], dim=1)
         total, found = torch.zeros_like(shift), queries.new_zeros(len(queries), value.shape[1])
+        outgrown = False
         for some_keys, some_values, count in parts:
-            weights = scratch.block(len(queries), count)
-            torch.mm(queries, some_keys, out=weights).exp2_()
-            total += weights.sum(1, keepdim=True)
+            weights = torch.mm(shifted, some_keys, out=scratch.block(len(queries), count))
+            if not outgrown:
+                added = weights.exp2_().sum(1, keepdim=True)
+                outgrown = not float(added.max()) < LARGEST_SUM  # neither is infinity or NaN
+                if outgrown:
+                    torch.mm(shifted, some_keys, out=weights)
+            if outgrown:
+                excess = weights.amax(1, keepdim=True).clamp_(min=0)
+                shift += excess
+                shifted[:, -1:] = -shift
+                shrink = torch.exp2(-excess)
+                total *= shrink
+                found *= shrink
+                added = weights.sub_(excess).exp2_().sum(1, keepdim=True)
+            total += added
             if narrow is None:
                 found.addmm_(weights, some_values)
             else:
                 found += narrow.block(len(queries), count).copy_(weights) @ some_values
-        return found, total
-
-    for part in rows:
-        queries = query[part]
-        shift = (queries @ sample).amax(1, keepdim=True)
-        found, total = answer(queries, shift)
-        if not float(total.max()) < LARGEST_SUM:  # neither is infinity or NaN
-            shift = torch.stack([(queries @ key[:, span]).amax(1, keepdim=True) for span in columns]).amax(0)
-            found, total = answer(queries, shift)
         out[part] = found.div_(total)
         sums[part] = (shift + total.log2_()).squeeze(1)
 
