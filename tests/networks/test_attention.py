@@ -169,7 +169,7 @@ def test_a_key_far_above_the_sample(monkeypatch, size):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_largest_logits_that_grow_from_block_to_block(monkeypatch, dtype):
-    """Each block of keys is far above the one before it, in some rows, and below it in others; in the last they decide."""
+    """Each block of keys is far above the one before it in some rows, and far below it in others."""
     monkeypatch.setattr(attention, "WHOLE", 0)
     monkeypatch.setattr(attention, "ROWS", 50)
     monkeypatch.setattr(attention, "KEYS", 40)
