@@ -16,9 +16,10 @@ from arn.training.checkpoint import SHIPPED, shipped
 CARD = {name: folder / "README.md" for name, folder in shipped().items()}
 
 
-def test_the_light_network_is_there_and_small():
-    folder = shipped()["arn_lite"]
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 12e6
+@pytest.mark.parametrize(("name", "megabytes"), [("arn_lite", 12), ("arn", 42)])
+def test_the_networks_are_there_and_small(name, megabytes):
+    folder = shipped()[name]
+    assert sum(path.stat().st_size for path in folder.iterdir()) < megabytes * 1e6
     config = json.loads((folder / "config.json").read_text())
     assert config["weights"] == "float16"
     assert config["trained_on"] == ["DUTS-TR"]
