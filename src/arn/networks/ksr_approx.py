@@ -39,11 +39,11 @@ class KSRApprox(nn.Module):
 
     Fidelity: an approximation, and never to be called KSR. As in the paper and the authors' source: the filters of
     proposals, the score that divides them into positive and negative and their numbers, the share of variance kept,
-    kernel and scale, both losses, the regulariser, the step rule's first stage, C, and how the map is composed. Other: proposals from
-    hierarchies of superpixels (:mod:`arn.classical.proposals`) for geodesic object proposals; averages of conv5_3
-    inside and outside, each brought to length 1, for fc7, on box and region, of a network trained on regions; the
-    kernel against at most ``landmarks`` training proposals instead of all; at most ``most`` positives a picture; P
-    starts at kernel PCA; pairs of the projection's loss drawn by seed.
+    kernel and scale, both losses, the regulariser, the step rule's first stage, C, and how the map is composed.
+    Other: proposals from hierarchies of superpixels (:mod:`arn.classical.proposals`) for geodesic object proposals;
+    averages of conv5_3 inside and outside, each brought to length 1, for fc7, on box and region, of a network trained
+    on regions; the kernel against at most ``landmarks`` training proposals instead of all; at most ``most`` positives
+    a picture; P starts at kernel PCA; pairs of the projection's loss drawn by seed.
 
     It draws proposals outside torch, picture by picture, so that it has no ONNX form and no gradient.
 
