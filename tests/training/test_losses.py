@@ -132,3 +132,11 @@ def test_poly():
 def test_unknown_decay():
     with pytest.raises(ArnError, match=r"schedule\.decay"):
         Schedule(10, decay="stairs")
+
+
+def test_absolute_error_is_of_the_probabilities():
+    logits, masks = torch.randn(2, 1, 4, 5), torch.rand(2, 1, 4, 5)
+    expected = (torch.sigmoid(logits) - masks).abs().mean()
+    torch.testing.assert_close(SaliencyLoss(bce=0, mae=2)((logits,), masks), 2 * expected)
+    together = SaliencyLoss()((logits,), masks) + expected
+    torch.testing.assert_close(SaliencyLoss(mae=1)((logits,), masks), together)

@@ -61,6 +61,7 @@ class SaliencyLoss(nn.Module):
         bce: weight of binary cross-entropy. The ARN paper names no loss; cross-entropy is what its sources use.
         iou: weight of :func:`iou_loss`.
         contour: weight of :func:`contour_loss`.
+        mae: weight of the mean absolute error of the probabilities, which draws them to 0 and 1.
         side_weight: weight of each side output's loss.
         reduction: of the cross-entropy over pixels: ``mean``, or ``sum`` (over pixels, the mean over pictures), for
             which the learning rates of networks trained in Caffe are made.
@@ -79,11 +80,12 @@ class SaliencyLoss(nn.Module):
         contour: float = 0.0,
         side_weight: float = 1.0,
         reduction: str = "mean",
+        mae: float = 0.0,
     ) -> None:
         super().__init__()
         if reduction not in ("mean", "sum"):
             raise ValueError(f"loss.reduction must be mean or sum, not {reduction!r}")
-        self.bce, self.iou, self.contour, self.side_weight = bce, iou, contour, side_weight
+        self.bce, self.iou, self.contour, self.mae, self.side_weight = bce, iou, contour, mae, side_weight
         self.reduction = reduction
 
     def one(self, logits: Tensor, masks: Tensor) -> Tensor:
@@ -98,6 +100,8 @@ class SaliencyLoss(nn.Module):
             loss = loss + self.iou * iou_loss(logits, masks)
         if self.contour:
             loss = loss + self.contour * contour_loss(logits, masks)
+        if self.mae:
+            loss = loss + self.mae * (torch.sigmoid(logits) - masks).abs().mean()
         return loss
 
     def forward(self, outputs: Sequence[Tensor], masks: Tensor) -> Tensor:
