@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from arn.networks import SelfAttention, attention
+from arn.networks import SelfAttention, attention, attention_blocks
 from arn.networks.attention import position_attention
 
 
@@ -109,8 +110,8 @@ def off(found, exact):
 @pytest.mark.parametrize("blocks", [(256, 1600), (64, 100), (7, 2000)])
 def test_blocks_are_the_whole_matrix(monkeypatch, positions, keys, blocks):
     """Odd lengths, several blocks a side, logits of every usual size: outputs and gradients to 1e-5, relative."""
-    monkeypatch.setattr(attention, "ROWS", blocks[0])
-    monkeypatch.setattr(attention, "KEYS", blocks[1])
+    monkeypatch.setattr(attention_blocks, "ROWS", blocks[0])
+    monkeypatch.setattr(attention_blocks, "KEYS", blocks[1])
     monkeypatch.setattr(attention, "WHOLE", 0)
     torch.manual_seed(0)
     ours = operands(2, positions, keys, 16, spread=3)
@@ -151,7 +152,7 @@ def test_float16_cannot_overflow(monkeypatch):
 def test_a_key_far_above_the_sample(monkeypatch, size):
     """The one key that decides every row is not among those looked at first: 2^logit would be infinite."""
     monkeypatch.setattr(attention, "WHOLE", 0)
-    monkeypatch.setattr(attention, "KEYS", 64)
+    monkeypatch.setattr(attention_blocks, "KEYS", 64)
     torch.manual_seed(0)
     query, key, value = (one.detach() for one in operands(1, 150, 150, 16))
     query[:, 0], key[:, 0] = 1.0, 0.0
@@ -171,9 +172,9 @@ def test_a_key_far_above_the_sample(monkeypatch, size):
 def test_largest_logits_that_grow_from_block_to_block(monkeypatch, dtype):
     """Each block of keys is far above the one before it in some rows, and far below it in others."""
     monkeypatch.setattr(attention, "WHOLE", 0)
-    monkeypatch.setattr(attention, "ROWS", 50)
-    monkeypatch.setattr(attention, "KEYS", 40)
-    monkeypatch.setattr(attention, "SAMPLE", 1000)  # the first key alone
+    monkeypatch.setattr(attention_blocks, "ROWS", 50)
+    monkeypatch.setattr(attention_blocks, "KEYS", 40)
+    monkeypatch.setattr(attention_blocks, "SAMPLE", 1000)  # the first key alone
     torch.manual_seed(0)
     query, key, value = (one.detach() for one in operands(1, 160, 160, 16, dtype, spread=0.1))
     query[:, 0] = torch.linspace(-1, 1, 160)
@@ -226,7 +227,7 @@ def peak():  # of this process alone: ru_maxrss starts from that of the process 
     return int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
 layer = SelfAttention(64)
 torch.nn.init.ones_(layer.gamma)
-small = torch.randn(1, 64, 16, 16, requires_grad=True)
+small = torch.randn(1, 64, 48, 48, requires_grad=True)  # enough for the compiled kernel, a library, to be loaded
 layer(small).sum().backward()
 before = peak()
 x = torch.randn(1, 64, 112, 112, requires_grad=True).to(memory_format=torch.MEMORY_FORMAT)
@@ -242,3 +243,84 @@ def test_memory_at_112_by_112_is_far_below_the_matrix(layout):
     code = MEASURE.replace("MEMORY_FORMAT", layout)
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(told.stdout) < 120
+
+
+def kernel_operands(rows, width, keys, spread):
+    torch.manual_seed(0)
+    return torch.randn(rows, width) * spread, torch.randn(width, keys)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("width", "keys"), [(8, 800), (16, 401), (24, 7), (8, 1)])
+def test_the_compiled_weights_are_powers_of_two(width, keys, dtype):
+    from arn.networks.attention_kernel import UNIT
+
+    query, key = kernel_operands(33, width, keys, 2.0)
+    shift, sums = torch.linspace(-3, 3, 33), torch.full((33,), 0.25)
+    weights, shrink = torch.empty(33, keys, dtype=dtype), torch.empty(33)
+    given, before = shift * UNIT, sums.clone()
+    assert not attention_blocks._compiled(query * UNIT, key, given, weights, sums, shrink)
+    exact = torch.exp2(query.double() @ key.double() - shift.double()[:, None])
+    precision = 1e-5 if dtype == torch.float32 else 2**-8 * 1.05  # logits up to 40, rounded in float32
+    torch.testing.assert_close(weights.double(), exact, rtol=precision, atol=0)
+    torch.testing.assert_close(
+        sums.double(), exact.sum(1) + before, rtol=1e-4 if dtype == torch.bfloat16 else 1e-5, atol=0
+    )
+    assert torch.equal(given, shift * UNIT)
+    assert torch.equal(shrink, torch.ones(33))
+
+
+def test_the_compiled_weights_follow_a_logit_far_above_the_shift():
+    from arn.networks.attention_kernel import UNIT
+
+    query, key = torch.zeros(3, 8), torch.zeros(8, 5)
+    query[:, 0] = torch.tensor([1.0, 2.0, -2.0])
+    key[0] = torch.tensor([0.0, 50.0, 40.0, -3.0, 49.5])
+    shift, sums, shrink = torch.zeros(3), torch.tensor([8.0, 4.0, 2.0]), torch.empty(3)
+    weights = torch.empty(3, 5)
+    assert attention_blocks._compiled(query * UNIT, key, shift, weights, sums, shrink)
+    assert (shift / UNIT).tolist() == [0, 100, 0]  # 64 above is near enough
+    torch.testing.assert_close(shrink, torch.tensor([1, 2.0**-100, 1]), rtol=1e-6, atol=0)
+    exact = torch.exp2(query.double() @ key.double() - torch.tensor([[0.0], [100], [0]]))
+    torch.testing.assert_close(weights.double(), exact.clamp(min=2.0**-100), rtol=3e-6, atol=0)
+    torch.testing.assert_close(sums.double(), exact.sum(1) + torch.tensor([8, 4 * 2.0**-100, 2]), rtol=3e-6, atol=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_compiled_path_is_the_whole_matrix_on_any_number_of_threads(monkeypatch, threads, dtype):
+    """2,100 x 2,000 positions at 80 channels: queries and keys of ten, padded to sixteen."""
+    before = torch.get_num_threads()
+    torch.manual_seed(0)
+    ours = operands(2, 2100, 2000, 80, dtype)
+    direction = torch.randn(2, 80, 2100).to(dtype)
+    exact = with_gradients(
+        matrix_attention, [one.detach().double().requires_grad_() for one in ours], direction.double()
+    )
+    used = []
+    real = attention_blocks._compiled
+    monkeypatch.setattr(
+        attention_blocks, "_compiled", lambda *given: used.append(threading.get_ident()) or real(*given)
+    )
+    torch.set_num_threads(threads)
+    try:
+        found = with_gradients(position_attention, ours, direction)
+        again = with_gradients(position_attention, ours, direction)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(set(used)) == threads
+    for mine, same, wanted in zip(found, again, exact, strict=True):
+        assert torch.equal(mine, same)
+        assert off(mine, wanted) < (1e-5 if dtype == torch.float32 else 0.03)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_no_number_does_not_pass_for_one(which, bad):
+    ours = [one.detach() for one in operands(1, 2100, 2100, 16)]
+    ours[which][0, :, 5] = bad
+    found = position_attention(*ours)[0]
+    assert not found[:, 5].isfinite().any() if which == 0 else not found.isfinite().any(0).any()
+    if which == 0:
+        assert found[:, 6:].isfinite().all()
