@@ -221,13 +221,15 @@ def test_blocks_keep_channels_last():
 
 MEASURE = """
 import torch
-from arn.networks import SelfAttention
+from arn.networks import SelfAttention, attention, attention_blocks
+attention.WHOLE = 0
 torch.set_num_threads(1)
 def peak():  # of this process alone: ru_maxrss starts from that of the process that started this one
     return int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
 layer = SelfAttention(64)
 torch.nn.init.ones_(layer.gamma)
-small = torch.randn(1, 64, 48, 48, requires_grad=True)  # enough for the compiled kernel, a library, to be loaded
+small = torch.randn(1, 64, 16, 16, requires_grad=True)
+attention_blocks.COMPILED = 0  # so that the compiled kernel, a library, is loaded
 layer(small).sum().backward()
 before = peak()
 x = torch.randn(1, 64, 112, 112, requires_grad=True).to(memory_format=torch.MEMORY_FORMAT)
@@ -259,7 +261,7 @@ def test_the_compiled_weights_are_powers_of_two(width, keys, dtype):
     shift, sums = torch.linspace(-3, 3, 33), torch.full((33,), 0.25)
     weights, shrink = torch.empty(33, keys, dtype=dtype), torch.empty(33)
     given, before = shift * UNIT, sums.clone()
-    assert not attention_blocks._compiled(query * UNIT, key, given, weights, sums, shrink)
+    assert not attention_blocks._compiled(query * UNIT, key, given, weights, sums, shrink, {})
     exact = torch.exp2(query.double() @ key.double() - shift.double()[:, None])
     precision = 1e-5 if dtype == torch.float32 else 2**-8 * 1.05  # logits up to 40, rounded in float32
     torch.testing.assert_close(weights.double(), exact, rtol=precision, atol=0)
@@ -278,7 +280,7 @@ def test_the_compiled_weights_follow_a_logit_far_above_the_shift():
     key[0] = torch.tensor([0.0, 50.0, 40.0, -3.0, 49.5])
     shift, sums, shrink = torch.zeros(3), torch.tensor([8.0, 4.0, 2.0]), torch.empty(3)
     weights = torch.empty(3, 5)
-    assert attention_blocks._compiled(query * UNIT, key, shift, weights, sums, shrink)
+    assert attention_blocks._compiled(query * UNIT, key, shift, weights, sums, shrink, {})
     assert (shift / UNIT).tolist() == [0, 100, 0]  # 64 above is near enough
     torch.testing.assert_close(shrink, torch.tensor([1, 2.0**-100, 1]), rtol=1e-6, atol=0)
     exact = torch.exp2(query.double() @ key.double() - torch.tensor([[0.0], [100], [0]]))
@@ -299,6 +301,7 @@ def test_the_compiled_path_is_the_whole_matrix_on_any_number_of_threads(monkeypa
     )
     used = []
     real = attention_blocks._compiled
+    monkeypatch.setattr(attention_blocks, "COMPILED", 0)
     monkeypatch.setattr(
         attention_blocks, "_compiled", lambda *given: used.append(threading.get_ident()) or real(*given)
     )
@@ -317,7 +320,8 @@ def test_the_compiled_path_is_the_whole_matrix_on_any_number_of_threads(monkeypa
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_what_is_no_number_does_not_pass_for_one(which, bad):
+def test_what_is_no_number_does_not_pass_for_one(monkeypatch, which, bad):
+    monkeypatch.setattr(attention_blocks, "COMPILED", 0)
     ours = [one.detach() for one in operands(1, 2100, 2100, 16)]
     ours[which][0, :, 5] = bad
     found = position_attention(*ours)[0]

@@ -21,11 +21,12 @@ steps. With keys of more than eight channels, fewer of them."""
 SAMPLE = 64
 """Every so-manieth key is looked at for the shift of a row's logits."""
 
-COMPILED = 2**22
-"""Attention weights of one picture from which on the compiled kernel is worth loading; float32 and bfloat16 only."""
+COMPILED = 2**26
+"""Attention weights of one picture from which on the compiled kernel, and threads of our own, are worth their start:
+torch's threads spin for some milliseconds after each operation."""
 
 T = TypeVar("T")
-Weigh = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], bool]
+_Memory = dict[Any, Tensor]  # a thread's blocks, by shape and use
 
 
 class BlockedAttention(torch.autograd.Function):
@@ -59,7 +60,7 @@ class BlockedAttention(torch.autograd.Function):
         parts = [(picture, rows) for picture, problem in enumerate(problems) for rows in problem.rows]
 
         def work(left: Iterator[tuple[int, slice]]) -> None:
-            memory: dict[Any, Tensor] = {}
+            memory: _Memory = {}
             for picture, rows in left:
                 _attend(problems[picture], rows, values[picture], out[picture, rows], sums[picture, rows], memory)
 
@@ -130,7 +131,7 @@ class _Blocks:
         self.sample = key[:, ::SAMPLE].contiguous()
         self.doubt = 0 * key.sum()  # not 0 where a key is infinite or no number
 
-    def weights(self, rows: slice, column: int, memory: dict[Any, Tensor]) -> Tensor:
+    def weights(self, rows: slice, column: int, memory: _Memory) -> Tensor:
         """Memory for a block's weights, the same for each of its shape."""
         span = self.columns[column]
         return _scratch(memory, rows.stop - rows.start, span.stop - span.start, self.dtype)
@@ -142,14 +143,16 @@ def _spans(length: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
-def _scratch(memory: dict[Any, Tensor], rows: int, columns: int, dtype: torch.dtype, use: str = "weights") -> Tensor:
+def _scratch(memory: _Memory, rows: int, columns: int, dtype: torch.dtype, use: str = "weights") -> Tensor:
     found = memory.get((rows, columns, dtype, use))
     if found is None:
         found = memory[rows, columns, dtype, use] = torch.empty(rows, columns, dtype=dtype)
     return found
 
 
-def _weigh(queries: Tensor, keys: Tensor, shift: Tensor, weights: Tensor, sums: Tensor, shrink: Tensor) -> bool:
+def _weigh(
+    queries: Tensor, keys: Tensor, shift: Tensor, weights: Tensor, sums: Tensor, shrink: Tensor, memory: _Memory
+) -> bool:
     """``weights = 2^(queries keys - shift)`` by torch, and the sums of its rows added to ``sums``.
 
     The shift follows the row's largest logit so far; ``sums`` is scaled down with it, and so must the caller scale what
@@ -160,21 +163,30 @@ def _weigh(queries: Tensor, keys: Tensor, shift: Tensor, weights: Tensor, sums: 
         shift, sums: R, changed in place.
         weights: R x M, written, in its own type.
         shrink: R, written: what to multiply earlier sums by.
+        memory: of the thread.
 
     Returns:
         Whether any shift was raised.
     """
-    logits = torch.mm(queries, keys) - shift[:, None]
+    logits = weights
+    if weights.dtype != queries.dtype:
+        logits = _scratch(memory, weights.shape[0], weights.shape[1], queries.dtype, "logits")
+    torch.mm(queries, keys, out=logits).sub_(shift[:, None])
     excess = logits.amax(1).clamp_(min=0)
-    shift += excess
-    shrink.copy_(torch.exp2(-excess))
-    logits = logits.sub_(excess[:, None]).exp2_()
-    sums.mul_(shrink).add_(logits.sum(1))
-    weights.copy_(logits)
-    return bool(excess.any())
+    raised = bool(excess.any())
+    if raised:
+        logits.sub_(excess[:, None])
+        shift += excess
+    torch.exp2(excess.neg_(), out=shrink)
+    sums.mul_(shrink).add_(logits.exp2_().sum(1))
+    if logits is not weights:
+        weights.copy_(logits)
+    return raised
 
 
-def _compiled(queries: Tensor, keys: Tensor, shift: Tensor, weights: Tensor, sums: Tensor, shrink: Tensor) -> bool:
+def _compiled(
+    queries: Tensor, keys: Tensor, shift: Tensor, weights: Tensor, sums: Tensor, shrink: Tensor, memory: _Memory
+) -> bool:
     """The same in units of the kernel, which raises a shift only where it has to."""
     from arn.networks.attention_kernel import weigh
 
@@ -182,7 +194,7 @@ def _compiled(queries: Tensor, keys: Tensor, shift: Tensor, weights: Tensor, sum
     return bool(weigh(*(one.numpy() for one in (queries, keys, shift, bits, sums, shrink))))
 
 
-def _attend(blocks: _Blocks, rows: slice, value: Tensor, out: Tensor, sums: Tensor, memory: dict[Any, Tensor]) -> None:
+def _attend(blocks: _Blocks, rows: slice, value: Tensor, out: Tensor, sums: Tensor, memory: _Memory) -> None:
     """Some rows of one picture: value M x C; writes their out, R x C, and log2 sums, R."""
     queries = blocks.queries[rows]
     shift = (queries @ blocks.sample).amax(1)
@@ -190,7 +202,7 @@ def _attend(blocks: _Blocks, rows: slice, value: Tensor, out: Tensor, sums: Tens
     found = queries.new_zeros(len(queries), value.shape[1])
     for column, span in enumerate(blocks.columns):
         weights = blocks.weights(rows, column, memory)
-        if blocks.weigh(queries, blocks.keys[column], shift, weights, total, shrink):
+        if blocks.weigh(queries, blocks.keys[column], shift, weights, total, shrink, memory):
             found *= shrink[:, None]
         _add_product(found, weights, value[span])
     total += (shift - shift) + blocks.doubt  # where logits are infinite or no numbers, nothing can be said
@@ -222,21 +234,17 @@ def _attend_backwards(
 
     def work(columns: Sequence[int]) -> Tensor:
         """Some columns of blocks, from top to bottom; returns what they add to the gradient of the queries."""
-        memory: dict[Any, Tensor] = {}
+        memory: _Memory = {}
         d_query = torch.zeros_like(queries, dtype=blocks.queries.dtype)
-        unused = torch.zeros_like(sums)
         for column in columns:
             span = blocks.columns[column]
             for rows in blocks.rows:
                 weights = blocks.weights(rows, column, memory)
-                # The shift is not below any logit by more than rounding, so it is not raised.
-                held = shift[rows].clone()
-                blocks.weigh(
-                    blocks.queries[rows], blocks.keys[column], held, weights, unused[rows], unused[rows].clone()
-                )
-                slope = torch.mm(
-                    left[rows], right[:, span], out=_scratch(memory, weights.shape[0], weights.shape[1], dtype, "slope")
-                )
+                # The shift is not below any logit by more than rounding, so it is not raised by more than that.
+                held, unused = shift[rows].clone(), shift.new_zeros(2, len(weights))
+                blocks.weigh(blocks.queries[rows], blocks.keys[column], held, weights, *unused, memory)
+                slope = _scratch(memory, weights.shape[0], weights.shape[1], dtype, "slope")
+                torch.mm(left[rows], right[:, span], out=slope)
                 _add_product(d_value[span], weights.t(), gradient[rows])
                 slope.mul_(weights)
                 _add_product(d_query[:, rows], keys[:, span], slope.t())
@@ -283,7 +291,8 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     all_there = threading.Barrier(threads)
 
     def begin() -> None:
-        torch.set_num_threads(1)  # of this thread, and of those that are started until it is set again
+        torch.get_num_threads()  # what a thread asks first sets its number to the common one
+        torch.set_num_threads(1)  # of this thread, and the common one, of threads that are yet to ask
         all_there.wait()
 
     pool = ThreadPoolExecutor(threads, "attention", begin)
