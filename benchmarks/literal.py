@@ -118,11 +118,18 @@ class LiteralARN(nn.Module):
 
 
 class Floor(nn.Module):
-    """VGG16's own forward, up to conv5_3, by the same code as inside ARN: what any ARN costs at least."""
+    """VGG16's own forward, up to conv5_3, by torch's own convolutions on the weights of an ARN."""
 
     def __init__(self, backbone: VGG16) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone = VGG16()
+        self.backbone.load_state_dict(backbone.state_dict())
+        for index, layer in enumerate(self.backbone.features):
+            if isinstance(layer, nn.Conv2d):
+                plain = nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1)
+                plain.load_state_dict(layer.state_dict())
+                self.backbone.features[index] = plain
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         return (self.backbone(pictures)[-1],)

@@ -14,10 +14,11 @@ from arn.networks.attention import SelfAttention
 from arn.networks.backbones import VGG16, build_backbone
 from arn.networks.common import check_side, fit, recomputed
 from arn.networks.rcl import RecurrentConv
+from arn.networks.winograd import Conv3x3
 
 
 def _conv(in_channels: int, channels: int, batch_norm: bool) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels, 3, padding=1, bias=not batch_norm)]
+    layers: list[nn.Module] = [Conv3x3(in_channels, channels, bias=not batch_norm)]
     if batch_norm:
         layers.append(nn.BatchNorm2d(channels))
     return nn.Sequential(*layers, nn.ReLU(inplace=True))

@@ -241,8 +241,8 @@ def _attend_backwards(
             for rows in blocks.rows:
                 weights = blocks.weights(rows, column, memory)
                 # The shift is not below any logit by more than rounding, so it is not raised by more than that.
-                held, unused = shift[rows].clone(), shift.new_zeros(2, len(weights))
-                blocks.weigh(blocks.queries[rows], blocks.keys[column], held, weights, *unused, memory)
+                held, total, shrink = (shift[rows].clone() for _ in range(3))  # the last two are of no use here
+                blocks.weigh(blocks.queries[rows], blocks.keys[column], held, weights, total, shrink, memory)
                 slope = _scratch(memory, weights.shape[0], weights.shape[1], dtype, "slope")
                 torch.mm(left[rows], right[:, span], out=slope)
                 _add_product(d_value[span], weights.t(), gradient[rows])

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from arn.networks.common import recomputed
+from arn.networks.winograd import Conv3x3
 
 
 class Backbone(nn.Module):
@@ -124,7 +125,7 @@ class VGG16(Backbone):
             if block > 1:
                 layers.append(nn.MaxPool2d(2, 2))
             for _ in range(depth):
-                layers.append(nn.Conv2d(width, channels, 3, padding=1))
+                layers.append(Conv3x3(width, channels))
                 if batch_norm:
                     layers.append(nn.BatchNorm2d(channels))
                 layers.append(nn.ReLU(inplace=True))
