@@ -15,8 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from arn.networks import attention_blocks, winograd
-from arn.networks import ARN, SelfAttention
+from arn.networks import ARN, SelfAttention, attention_blocks, winograd
 
 ROOT = Path(__file__).resolve().parent.parent
 
