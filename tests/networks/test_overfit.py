@@ -56,10 +56,7 @@ def learn_by_heart(network, pictures, masks):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_eight_real_pictures_are_learnt_by_heart(name, eight, data_dir):
     torch.manual_seed(0)
-    # UCF without its random masks: so small, with BatchNorm's statistics taken under masks and its maps made without,
-    # it knows the pictures in training and not in evaluation (max F .9 at most).
-    options = {"dropout": {"rate": 0.0}} if name == "ucf" else {}
-    network = NETWORKS[name](input_size=SIDE, **options)
+    network = NETWORKS[name](input_size=SIDE)
     if name != "srm":  # there are no weights of ResNet-50 among the data: it learns these from random numbers
         network.backbone.load_imagenet(data_dir / "weights")
     begun, reached = learn_by_heart(network, *eight)

@@ -381,6 +381,32 @@ def test_ucf_masks_the_last_activation_of_the_chosen_blocks():
     assert torch.equal(network(picture)[0], network(picture)[0])
 
 
+def test_ucf_averages_its_maps_over_fixed_masks():
+    network = built("ucf", "cpu", dropout={"rate": 0.5, "levels": [2, 5], "samples": 2}).eval()
+    layers = [layer for layer in network.backbone.features if isinstance(layer, ReformulatedDropout)]
+    pictures = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        (found,) = network(pictures)
+        assert {layer.sample for layer in layers} == {None}
+        maps = []
+        for sample in range(2):
+            for place, layer in enumerate(layers):
+                layer.sample = 2 * sample + place
+            maps.append(torch.sigmoid(network._logits(pictures)))
+        for layer in layers:
+            layer.sample = None
+        assert not torch.equal(*maps)
+        torch.testing.assert_close(torch.sigmoid(found), (maps[0] + maps[1]) / 2, rtol=1e-4, atol=2e-6)
+        alone = torch.sigmoid(network(pictures[1:])[0])  # and not among others
+        torch.testing.assert_close(alone, torch.sigmoid(found)[1:], rtol=1e-4, atol=2e-6)
+    kept = ReformulatedDropout(0.25).eval()
+    kept.sample = 3
+    ones = kept(torch.ones(2, 8, 64, 64))
+    assert torch.equal(ones[0], ones[1])
+    assert float((ones > 0).float().mean()) == pytest.approx(0.75, abs=0.02)
+    torch.testing.assert_close(ones.max(), torch.tensor(4 / 3))
+
+
 @pytest.mark.parametrize("kernel", [2, 4])
 def test_ucf_upsampling_is_the_sum_of_both_and_even(kernel):
     torch.manual_seed(0)
@@ -414,6 +440,7 @@ def test_dhsnet_sees_the_whole_picture_at_once():
         (lambda: DHSNet(rcl={"norm": "batch"}), "rcl.norm"),
         (lambda: UCF(dropout={"rate": 1.0}), "network.dropout.rate"),
         (lambda: UCF(dropout={"levels": [6]}), "network.dropout.levels"),
+        (lambda: UCF(dropout={"samples": -1}), "network.dropout.samples"),
         (lambda: UCF(upsample_kernel=3), "network.upsample_kernel"),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,12 +19,16 @@ class ReformulatedDropout(nn.Module):
     """``relu(m * x)`` with a Bernoulli mask m over every element, drawn anew for each picture: R-dropout.
 
     The mask meets the convolution's output before its activation; with ReLU, for which relu(0) = 0, that is dropout of
-    the activation. In training the kept elements are divided by their chance, so that the map without masks, which is
-    what evaluation takes, is the mean.
+    the activation. The kept elements are divided by their chance, so that the mean is what it is without a mask.
 
     Args:
         rate: chance of an element to be dropped.
+
+    Attributes:
+        sample: in evaluation, the number of the mask to take, the same for every picture; none with None.
     """
+
+    sample: int | None = None
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -32,6 +37,9 @@ class ReformulatedDropout(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.training and self.sample is not None:
+            kept = np.random.default_rng(self.sample).random(tuple(x.shape[1:])) >= self.rate
+            return F.relu(x * torch.from_numpy(kept).to(x) / (1 - self.rate))
         return F.relu(F.dropout(x, self.rate, self.training))
 
     def extra_repr(self) -> str:
@@ -88,13 +96,15 @@ class UCF(nn.Module):
     of the paper (encoder-decoder on VGG16 with BatchNorm and ReLU, 448 px, R-dropout of rate .5, the hybrid of a
     transposed convolution whose kernel is a multiple of its stride with bilinear enlargement after a 1 x 1
     convolution, two-class softmax). Open, and chosen here: which blocks are masked, the transposed kernel, the
-    decoder's widths (VGG16's, mirrored), Xavier initialisation (Amulet's, by the same authors). Maps are the network
-    without masks; an average over random masks is not offered. Two scores leave as their difference, which is the same
-    map, loss and gradient. Tables should say "UCF (reconstructed)".
+    decoder's widths (VGG16's, mirrored), Xavier initialisation (Amulet's, by the same authors), and how maps are made:
+    the mean over a few fixed random masks. The statistics of BatchNorm are those of masked features, and without masks,
+    which is the other way (``samples=0``), a network that knows its training pictures by heart does not find them. Two
+    scores leave as their difference, which is the same map, loss and gradient. Tables should say "UCF (reconstructed)".
 
     Args:
         input_size: side of the square that pictures are resized to when a map is made, px.
-        dropout: ``rate``, and ``levels``: blocks of the encoder, 1 to 5, whose last activation is masked.
+        dropout: ``rate``; ``levels``: blocks of the encoder, 1 to 5, whose last activation is masked; ``samples``: masks
+            over which a map is averaged in evaluation, each a pass through the network; 0 takes none.
         upsample_kernel: side of the transposed convolutions, 2 or 4.
 
     Shapes:
@@ -108,12 +118,15 @@ class UCF(nn.Module):
         self, input_size: int = 448, dropout: Mapping[str, Any] | None = None, upsample_kernel: int = 4
     ) -> None:
         super().__init__()
-        dropout = {"rate": 0.5, "levels": (3, 4, 5), **(dropout or {})}
+        dropout = {"rate": 0.5, "levels": (3, 4, 5), "samples": 4, **(dropout or {})}
         self.input_size = input_size
         self.backbone = VGG16(levels=(1, 2, 3, 4, 5), batch_norm=True)
         unknown = sorted(set(dropout["levels"]) - set(self.backbone.levels))
         if unknown:
             raise ValueError(f"network.dropout.levels names {unknown}; VGG16 has levels {list(self.backbone.levels)}")
+        if dropout["samples"] < 0:
+            raise ValueError(f"network.dropout.samples must be 0 or more, not {dropout['samples']}")
+        self.samples = dropout["samples"] if dropout["rate"] else 0
         for level in dropout["levels"]:  # in place of that block's last ReLU
             self.backbone.features[self.backbone.taps[level - 1] - 1] = ReformulatedDropout(dropout["rate"])
         widths = [(512, 512, 512, 512), (512, 512, 512, 256), (256, 256, 256, 128), (128, 128, 64), (64, 64)]
@@ -124,8 +137,24 @@ class UCF(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         check_side(pictures)
+        if self.training or not self.samples:
+            return (self._logits(pictures),)
+        masked = [layer for layer in self.backbone.features if isinstance(layer, ReformulatedDropout)]
+        try:
+            total = torch.zeros_like(pictures[:, :1])
+            for sample in range(self.samples):
+                for place, layer in enumerate(masked):
+                    layer.sample = len(masked) * sample + place
+                total = total + torch.sigmoid(self._logits(pictures).float())
+        finally:
+            for layer in masked:
+                layer.sample = None
+        return (torch.logit(total / self.samples, eps=1e-6),)
+
+    def _logits(self, pictures: Tensor) -> Tensor:
+        """One pass, with the masks as they stand."""
         taps: Sequence[Tensor] = self.backbone(pictures)
         x = F.max_pool2d(taps[-1], 2)
         for decode, tap in zip(self.decoder, taps[::-1], strict=True):
             x = decode(x, tap.shape)
-        return (foreground_logit(self.predict(x)),)
+        return foreground_logit(self.predict(x))
