@@ -103,8 +103,8 @@ class UCF(nn.Module):
 
     Args:
         input_size: side of the square that pictures are resized to when a map is made, px.
-        dropout: ``rate``; ``levels``: blocks of the encoder, 1 to 5, whose last activation is masked; ``samples``: masks
-            over which a map is averaged in evaluation, each a pass through the network; 0 takes none.
+        dropout: ``rate``; ``levels``: blocks of the encoder, 1 to 5, whose last activation is masked; ``samples``: the
+            masks over which a map is averaged in evaluation, each a pass through the network; 0 takes none.
         upsample_kernel: side of the transposed convolutions, 2 or 4.
 
     Shapes:
