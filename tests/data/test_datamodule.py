@@ -37,6 +37,27 @@ def test_workers_do_not_change_a_batch(workers):
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])  # by a ring of shared memory, or message by message
+def test_batches_from_workers_stay_as_they_are(monkeypatch, method):
+    """All batches of an epoch are kept while others are made in the same places, at two sizes and with a break."""
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda: method)
+    options = {"train_limit": 44, "batch_size": 2, "sizes": {0: 48, 1: 32}}
+    alone, together = module(**options).train_dataloader(), module(**options, workers=2).train_dataloader()
+    for epoch in (0, 1, 0):
+        for loader in (alone, together):
+            loader.sampler.set_epoch(epoch)
+        kept = list(zip(alone, together, strict=True))
+        assert len(kept) == 22
+        for one, other in kept:
+            assert one["picture"].shape[-1] == (32 if epoch else 48)
+            assert torch.equal(one["picture"], other["picture"])
+            assert torch.equal(one["mask"], other["mask"])
+        for index, _ in enumerate(together):  # an epoch that is left, as by limit_train_batches
+            if index == 3:
+                break
+    assert (together.dataset.ring is not None) == (method == "fork")
+
+
 def test_epochs_differ_in_order_and_runs_repeat():
     one, two, again = epoch_of(module(), 0), epoch_of(module(), 1), epoch_of(module(), 0)
     assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,6 +52,27 @@ class SquareCache:
         return picture, mask
 
 
+class BatchRing:
+    """Places for batches, in memory that forked workers share, so that a batch on its way is three numbers.
+
+    New shared memory for each batch costs more than filling it: its pages are made and mapped one by one, in two
+    processes. A worker writes its batches into its own places, one after the other and round again. That is safe as
+    long as there are more of them than batches asked for, and a batch is copied out before the next is taken.
+    """
+
+    def __init__(self, workers: int, places: int, size: int) -> None:
+        self._memory = np.frombuffer(mmap.mmap(-1, workers * places * size), np.uint8).reshape(workers, places, size)
+        self._next = 0  # of this worker
+
+    def place(self, worker: int) -> int:
+        """The place for a worker's next batch."""
+        place, self._next = self._next, (self._next + 1) % self._memory.shape[1]
+        return place
+
+    def at(self, worker: int, place: int, count: int) -> Tensor:
+        return torch.from_numpy(self._memory[worker, place, :count])
+
+
 class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
     """Augmented pairs; the key is (epoch, index), so that an item depends on nothing else."""
 
@@ -58,6 +80,7 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
         self.source, self.sizes, self.augmentation = source, sizes, augmentation
         settled = augmentation.crop == 1 and not sizes.by_epoch  # one size, nothing drawn before the resizing
         self.cache = SquareCache(len(source.stems), cache, sizes.size if settled else None) if cache else None
+        self.ring: BatchRing | None = None
 
     def __len__(self) -> int:
         return len(self.source.stems)
@@ -69,19 +92,24 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
         epoch, index = key
         return self.augmentation(*self._read(index), self.sizes.at(epoch), epoch, index)
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Tensor:
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Tensor | tuple[int, int, int]:
         """A batch in one piece, (B pictures and then B masks as rows of bytes) 4B x S x S uint8: see :func:`unpack`.
 
-        One tensor, because each costs a message between processes; in a worker made in shared memory, so that nothing
-        is copied on the way.
+        In a worker with a ring: its number, the batch's place there, and S. See :class:`ResumableLoader`.
         """
-        count, side = len(keys), self.sizes.at(keys[0][0])
-        batch = _new_bytes(4 * count * side**2).view(4 * count, side, side)
+        count, side, worker = len(keys), self.sizes.at(keys[0][0]), get_worker_info()
+        size = 4 * count * side**2
+        if self.ring is None or worker is None:
+            batch, told = torch.empty(size, dtype=torch.uint8), None
+        else:
+            place = self.ring.place(worker.id)
+            batch, told = self.ring.at(worker.id, place, size), (worker.id, place, side)
+        batch = batch.view(4 * count, side, side)
         pictures = batch[: 3 * count].view(count, side, side, 3).numpy()
         masks = batch[3 * count :].numpy()
         for place, (epoch, index) in enumerate(keys):
             self.augmentation.into((pictures[place], masks[place]), *self._read(index), epoch, index)
-        return batch
+        return told or batch
 
 
 class EvaluationSet(Dataset[dict[str, Any]]):
@@ -104,6 +132,10 @@ class SizeSchedule:
     def __init__(self, size: int, by_epoch: Mapping[int, int] | None = None) -> None:
         self.size = size
         self.by_epoch = {int(epoch): int(px) for epoch, px in (by_epoch or {}).items()}
+
+    @property
+    def largest(self) -> int:
+        return max([self.size, *self.by_epoch.values()])
 
     def at(self, epoch: int) -> int:
         begun = [start for start in self.by_epoch if start <= epoch]
@@ -153,17 +185,31 @@ class ShardSampler(Sampler[int]):
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A DataLoader that a checkpoint can stop in the middle of an epoch (Lightning's stateful-loader protocol)."""
+    """A DataLoader of a `TrainingSet` that a checkpoint can stop in the middle of an epoch (Lightning's stateful-loader
+    protocol). Its batches are whole, and its workers hand them over by a `BatchRing` where they are forked."""
 
     _handed_out = 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        sampler = self.sampler
+        sampler, data = self.sampler, self.dataset
         assert isinstance(sampler, EpochSampler)
+        assert isinstance(data, TrainingSet)
+        assert self.batch_size is not None
         self._handed_out = sampler.start
+        if self.num_workers and data.ring is None and multiprocessing.get_start_method() == "fork":
+            size = 4 * self.batch_size * data.sizes.largest**2
+            data.ring = BatchRing(self.num_workers, (self.prefetch_factor or 2) + 2, size)
         for batch in super().__iter__():
             self._handed_out += 1
-            yield unpack(batch)
+            yield unpack(batch if isinstance(batch, Tensor) else self._taken(*batch))
+
+    def _taken(self, worker: int, place: int, side: int) -> Tensor:
+        """A copy of what a worker has written."""
+        assert isinstance(self.dataset, TrainingSet)
+        assert self.dataset.ring is not None
+        assert self.batch_size is not None
+        written = self.dataset.ring.at(worker, place, 4 * self.batch_size * side**2).view(-1, side, side)
+        return written.pin_memory() if self.pin_memory else written.clone()
 
     def state_dict(self) -> dict[str, int]:
         return {"batches": self._handed_out % len(self)}
@@ -176,12 +222,6 @@ class ResumableLoader(DataLoader[Any]):
 def _to_pictures(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
     # H x W x 3 in memory is channels_last as it stands; it stays uint8 until it is on the device.
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-
-
-def _new_bytes(count: int) -> Tensor:
-    if get_worker_info() is None:
-        return torch.empty(count, dtype=torch.uint8)
-    return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(count, device="cpu"))
 
 
 def unpack(batch: Tensor) -> dict[str, Tensor]:
