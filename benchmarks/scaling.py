@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.common import OUTPUT, in_process, machine, peak_memory, spread, take_turns, versions, write_json
-from benchmarks.networks import job, programs
+from benchmarks.networks import job, programs, wake
 
 PROGRAMS = ("literal", "arn fp32", "arn bf16")
 
@@ -76,7 +76,7 @@ def measure(cases: list[tuple[int, int]], repeats: int, most_gb: float) -> list[
 def alone(name: str, cases: list[tuple[int, int]]) -> list[float]:
     """Peak memory of one program for each case, MB."""
     network = programs()[name]
-    job(name, network, "inference", 1, 32)()
+    wake(name, network, "inference")
     return [peak_memory(job(name, network, "inference", batch, side)) for batch, side in cases]
 
 
