@@ -148,6 +148,22 @@ def test_key_pool_reaches_attention():
     assert {m.key_pool for m in ARN(attention={"key_pool": 2}).modules() if isinstance(m, SelfAttention)} == {2}
 
 
+def test_mirror_averages_over_the_mirrored_picture_in_evaluation():
+    torch.manual_seed(0)
+    network = ARN(side_outputs=True, mirror=True)
+    pictures = torch.rand(2, 3, 64, 97)
+    with torch.no_grad():
+        found = network.eval()(pictures)
+        network.mirror = False
+        straight, mirrored = network(pictures), network(pictures.flip(-1))
+        for mine, one, other in zip(found, straight, mirrored, strict=True):
+            torch.testing.assert_close(mine, (one + other.flip(-1)) / 2, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(found[0], straight[0], rtol=1e-4, atol=1e-4)
+        network.mirror = True
+        network.train()
+        torch.testing.assert_close(network(pictures)[0], straight[0], rtol=1e-4, atol=1e-4)
+
+
 def test_side_outputs_are_shallow_to_deep():
     outputs = ARN(side_outputs=True)(torch.rand(1, 3, 64, 64))
     assert [out.shape[-1] for out in outputs] == [64, 16, 8, 4]

@@ -99,6 +99,7 @@ class ARN(nn.Module):
         side_outputs: also predict from every deeper stage, for deep supervision.
         recompute: in training keep only the inputs of VGG16's blocks and of the RCLs, and compute the rest anew in the
             backward pass: less memory, more time, the same gradients.
+        mirror: in evaluation, average the logits of a picture and of its mirror image: better maps for twice the time.
 
     Shapes:
         pictures: B x 3 x H x W, RGB in 0..1, H and W at least 32, any parity. Returns a tuple of logits, the final map
@@ -118,8 +119,10 @@ class ARN(nn.Module):
         decoder: Mapping[str, Any] | None = None,
         side_outputs: bool = False,
         recompute: bool = False,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
+        self.mirror = mirror
         rcl = {"enabled": True, "channels": 64, **(rcl or {})}
         attention = {"enabled": True, "stages": "all", **(attention or {})}
         decoder = {"channels": (256, 128, 64), "convs": 2, "batch_norm": False, **(decoder or {})}
@@ -191,6 +194,13 @@ class ARN(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         check_side(pictures)
+        if self.training or not self.mirror:
+            return self._outputs(pictures)
+        both = self._outputs(torch.cat([pictures, pictures.flip(-1)]))
+        halves = (one.chunk(2) for one in both)
+        return tuple((straight + mirrored.flip(-1)) / 2 for straight, mirrored in halves)
+
+    def _outputs(self, pictures: Tensor) -> tuple[Tensor, ...]:
         height, width = pictures.shape[-2:]
         features = self.backbone(pictures)
         x = self.deepest(features[-1])
