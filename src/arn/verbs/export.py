@@ -33,7 +33,7 @@ FILES = ("config.json", "model.onnx", "model.safetensors")
 PICTURES = 8  # that an export is checked on
 TOLERANCE = 1e-4  # of a map in 0..1, between ONNX Runtime and torch: a fortieth of a gray level
 HALF_TOLERANCE = 1e-2  # the same, between weights in float16 and in float32: two and a half gray levels
-ROUNDED_FROM = 3_000  # values: smaller tensors stay float32, in all a fiftieth of a light network's file
+ROUNDED_FROM = 30_000  # values: smaller tensors stay float32, in all a tenth more of a light network's file
 
 console = Console(highlight=False, soft_wrap=True)
 
