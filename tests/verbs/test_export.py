@@ -105,6 +105,21 @@ def test_onnx_says_what_it_is_and_nothing_of_this_machine(exported):
     assert b"stack_trace" not in told
 
 
+@pytest.mark.parametrize("kept", [-1, "few", True])
+def test_what_stays_float32_is_a_number_of_values(run, tmp_path, capsys, kept):
+    assert main(["export", f"checkpoint={run}", f"output={tmp_path / 'x'}", f"float32_up_to={kept}"]) == 2
+    assert "float32_up_to" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_tensors_of_up_to_so_many_values_stay_float32():
+    network = torch.nn.Sequential(torch.nn.Linear(10, 10), torch.nn.Linear(10, 11))
+    for kept, halves in ((0, 4), (10, 3), (100, 1), (110, 0)):
+        found = verb.stored(network, True, kept)
+        assert sum(t.dtype == torch.float16 for t in found.values()) == halves
+    assert all(t.dtype == torch.float32 for t in verb.stored(network, False, 0).values())
+
+
 def test_half(exported, run, scene, tmp_path, capsys):
     assert main(["export", f"checkpoint={run}", f"output={tmp_path / 'half'}", "half=true"]) == 0
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (tmp_path / "half", exported)]

@@ -33,7 +33,6 @@ FILES = ("config.json", "model.onnx", "model.safetensors")
 PICTURES = 8  # that an export is checked on
 TOLERANCE = 1e-4  # of a map in 0..1, between ONNX Runtime and torch: a fortieth of a gray level
 HALF_TOLERANCE = 1e-2  # the same, between weights in float16 and in float32: two and a half gray levels
-ROUNDED_FROM = 30_000  # values: smaller tensors stay float32, in all a tenth more of a light network's file
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -44,9 +43,11 @@ def main(arguments: list[str]) -> None:
 
 def recipe(config: DictConfig) -> None:
     plain = to_plain(config)
-    output, half = Path(plain["output"]), plain["half"]
+    output, half, kept = Path(plain["output"]), plain["half"], plain["float32_up_to"]
     if not isinstance(half, bool):
         raise ArnError(f"half must be true or false, not {half!r}")
+    if not isinstance(kept, int) or isinstance(kept, bool) or kept < 0:
+        raise ArnError(f"float32_up_to is a number of values, 0 or more, not {kept!r}")
     check_output(output)
     for package in ("onnx", "onnxscript", "onnxruntime"):
         require(package)
@@ -60,7 +61,7 @@ def recipe(config: DictConfig) -> None:
     sample = sample_pictures(config_of_run)
 
     with new_folder(output) as folder:
-        save_file(stored(network, half), folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(stored(network, half, kept), folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
         # From here on with what was read back: the ONNX file and the checks are of the files, not of the memory.
         again, _ = load_network(folder)
@@ -131,8 +132,8 @@ def onnx_metadata(described: Mapping[str, Any]) -> dict[str, str]:
     return {f"arn.{key}": str(value) for key, value in told.items() if value is not None}
 
 
-def stored(network: nn.Module, half: bool) -> dict[str, Tensor]:
-    """The weights as they are written.
+def stored(network: nn.Module, half: bool, kept: int) -> dict[str, Tensor]:
+    """The weights as they are written: with ``half``, tensors of more than ``kept`` values as float16.
 
     Raises:
         ArnError: a weight that float16 cannot hold.
@@ -142,7 +143,7 @@ def stored(network: nn.Module, half: bool) -> dict[str, Tensor]:
         return weights
     # Small tensors (BatchNorm's, the first and the depthwise kernels) take no room, and each value acts on much:
     # keeping them cuts the error of the maps to a third.
-    large = {name for name, t in weights.items() if t.is_floating_point() and t.numel() > ROUNDED_FROM}
+    large = {name for name, t in weights.items() if t.is_floating_point() and t.numel() > kept}
     weights = {name: t.half() if name in large else t for name, t in weights.items()}
     for name, tensor in weights.items():
         if not tensor.isfinite().all():
