@@ -136,7 +136,10 @@ class Floor(nn.Module):
 
 
 def literal(network: ARN) -> LiteralARN:
-    """The literal program with the weights of a network of ``network=arn``, unchanged options, in float32."""
+    """The literal program with the weights of a network of ``network=arn``, in float32.
+
+    Options unchanged, but that it may have ``side_outputs``: their layers make no map and are left out.
+    """
     made = LiteralARN()
-    made.load_state_dict(network.state_dict())
+    made.load_state_dict({n: w for n, w in network.state_dict().items() if not n.startswith("side_predict.")})
     return made.train(network.training)

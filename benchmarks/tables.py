@@ -135,8 +135,8 @@ def startup(content: dict[str, Any]) -> list[str]:
 
 def accuracy(content: dict[str, Any]) -> list[str]:
     rows = [
-        [name, f"{row['max_f']:.5f}", f"{row['mae']:.5f}", f"{row['furthest']:.4f}"]
-        for name, row in content["scores"].items()
+        [f"{row['side']} px: {row['program']}", f"{row['max_f']:.5f}", f"{row['mae']:.5f}", f"{row['furthest']:.4f}"]
+        for row in content["scores"]
     ]
     head = [f"{content['network']}, {content['pictures']} pictures", "max F", "MAE", "largest difference of a map"]
     return [*measured(content), *table(head, rows), *goals(content)]

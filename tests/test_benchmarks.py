@@ -215,6 +215,35 @@ def test_every_block_of_the_page_is_rendered_from_its_figures(tmp_path):
         tables.render("<!-- other --><!-- end other -->", tmp_path)
 
 
+def test_accuracy_scores_the_shipped_network_at_each_side(tmp_path, monkeypatch, capsys):
+    """Drawn scenes in place of ECSSD; the table has what the suite wrote."""
+    from PIL import Image
+
+    from arn.data.pairs import Pair
+    from arn.data.scenes import scene
+
+    accuracy, tables, common = suite("accuracy"), suite("tables"), suite("common")
+    pairs = []
+    for index in range(3):
+        picture, mask = scene("val", index)
+        Image.fromarray(picture).save(tmp_path / f"{index}.png")
+        Image.fromarray(mask).save(tmp_path / f"{index}_mask.png")
+        pairs.append(Pair(f"{index}", tmp_path / f"{index}.png", tmp_path / f"{index}_mask.png"))
+    monkeypatch.setattr(accuracy, "ecssd", lambda: pairs)
+    monkeypatch.setattr(common, "OUTPUT", tmp_path)
+    accuracy.main(["--pictures", "3", "--batch", "2", "--sides", "64", "96"])
+    content = json.loads((tmp_path / "accuracy.json").read_text())
+    assert [(row["side"], row["program"]) for row in content["scores"]] == [
+        (side, program) for side in (64, 96) for program in accuracy.PROGRAMS
+    ]
+    for row in content["scores"]:
+        assert row["furthest"] < (1e-4 if row["program"] == "arn fp32" else 0.2)
+    assert len(content["goals"]) == 8
+    assert all(goal["found"] < 1e-4 for goal in content["goals"] if "fp32" in goal["case"])
+    assert "96 px  arn bf16" in capsys.readouterr().out
+    assert any("| 96 px: arn bf16 |" in line for line in tables.accuracy(content))
+
+
 def test_accuracy_takes_an_attention_with_its_matrix_and_puts_the_other_back():
     from arn.networks import attention
 
