@@ -1,8 +1,8 @@
-"""`arn --help`, and `arn train` up to its first step, part by part: python -m benchmarks startup [--repeats 5]
+"""`arn --help`, `arn predict` of one picture, `arn train` to its first step by part: python -m benchmarks startup
 
-Each turn is a process of its own. The parts are those of the run itself, timed from within: the interpreter and the
-command, the imports, the config, the data sets, the network with its weights, and the first step (loader workers
-included). Writes outputs/perf/startup.json.
+Each of the --repeats turns (default 5) is a process of its own. The parts are those of the run itself, timed from
+within: the interpreter and the command, the imports, the config, the data sets, the network with its weights, and the
+first step (loader workers included). Writes outputs/perf/startup.json.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import in_process, machine, spread, versions, write_json
+from benchmarks.common import ecssd, in_process, machine, spread, versions, write_json
 
 PARTS = ("interpreter", "imports", "config", "data", "network", "first step")
 
@@ -28,12 +28,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="turns (default 5)")
     parser.add_argument("overrides", nargs="*", help="of arn train, e.g. experiment=duts_lite")
     chosen = parser.parse_args(arguments)
-    command = [str(Path(sys.executable).with_name("arn")), "--help"]
-    helps, turns = [], []
+    command = str(Path(sys.executable).with_name("arn"))
+    picture = ecssd()[0].picture
+    helps, predicts, turns = [], [], []
     for _ in range(chosen.repeats):
-        start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        helps.append(time.perf_counter() - start)
+        helps.append(timed(command, "--help"))
+        with tempfile.TemporaryDirectory() as folder:
+            predicts.append(timed(command, "predict", f"input={picture}", f"output={folder}"))
         turns.append(in_process("startup", "--alone", str(time.time()), *chosen.overrides))
     total = [sum(turn.values()) for turn in turns]
     content: dict[str, Any] = {
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> None:
         "overrides": chosen.overrides,
         "turns": chosen.repeats,
         "arn --help": spread(helps),
+        "arn predict": spread(predicts),
         "arn train": {part: spread([turn[part] for turn in turns]) for part in PARTS} | {"all": spread(total)},
     }
     median = content["arn --help"]["median"]
@@ -56,10 +58,17 @@ def main(arguments: list[str]) -> None:
             "holds": median <= 0.3,
         }
     ]
-    print(f"{'arn --help':22}{median:8.3f} s")
+    for name in ("arn --help", "arn predict"):
+        print(f"{name:22}{content[name]['median']:8.3f} s")
     for part, seconds in content["arn train"].items():
         print(f"arn train, {part:11}{seconds['median']:8.3f} s  ({seconds['low']:.3f} .. {seconds['high']:.3f})")
     print(f"written: {write_json('startup.json', content)}")
+
+
+def timed(*command: str) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
 
 
 def alone(begun: float, overrides: list[str]) -> dict[str, float]:

@@ -197,12 +197,14 @@ def test_every_block_of_the_page_is_rendered_from_its_figures(tmp_path):
         "versions": {"torch": "9.9"},
         "turns": 7,
         "arn --help": spread,
+        "arn predict": spread,
         "arn train": {"imports": spread},
         "goals": [goal, {**goal, "holds": False}],
     }
     (tmp_path / "startup.json").write_text(json.dumps(content))
     rendered = tables.render(page, tmp_path)
     assert "| `arn --help` | 0.125 (0.100 .. 0.250) |" in rendered
+    assert "| `arn predict`, one picture, its map written | 0.12 (0.10 .. 0.25) |" in rendered
     assert "a processor, 2 cores; torch 9.9; 7 turns." in rendered
     assert "| help: seconds | 0.125 | at most 0.3 | yes |" in rendered
     assert "| help: seconds | 0.125 | at most 0.3 | **no** |" in rendered

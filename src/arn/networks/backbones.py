@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from arn.networks.common import recomputed
+from arn.networks.efficientnet import EfficientNetLite0
 from arn.networks.winograd import Conv3x3
 
 
@@ -238,6 +239,23 @@ def import_timm() -> ModuleType:
             del sys.modules["wandb"]
 
 
+def _features(model: str) -> tuple[nn.Module, list[int], list[int], Sequence[float], Sequence[float]]:
+    """A `timm` network as features, their strides and channels, and the mean and deviation it wants of RGB in 0..1.
+
+    ``tf_efficientnet_lite0`` is our own, equal to the last bit, so that ARN-Lite does not wait for `timm`'s import.
+    """
+    if model == "tf_efficientnet_lite0":
+        lite = EfficientNetLite0
+        return lite(), list(lite.strides), list(lite.channels), lite.mean, lite.std
+    timm = import_timm()
+    if model not in timm.list_models():
+        raise ValueError(f"timm knows no model named {model!r}; `timm.list_models()` has them all")
+    probe: Any = timm.create_model(model, features_only=True)
+    config = timm.data.resolve_model_data_config(probe)
+    strides = [int(stride) for stride in probe.feature_info.reduction()]
+    return probe, strides, list(probe.feature_info.channels()), config["mean"], config["std"]
+
+
 class Timm(Backbone):
     """Any `timm` network that offers ``features_only``; level k is its feature with stride 2^k.
 
@@ -250,27 +268,22 @@ class Timm(Backbone):
     """
 
     def __init__(self, model: str, levels: Sequence[int] = (1, 2, 3, 4, 5)) -> None:
-        timm = import_timm()
-        if model not in timm.list_models():
-            raise ValueError(f"timm knows no model named {model!r}; `timm.list_models()` has them all")
-        probe: Any = timm.create_model(model, features_only=True)
-        strides = [int(stride) for stride in probe.feature_info.reduction()]
+        built, strides, channels, mean, std = _features(model)
         missing = [level for level in levels if 2**level not in strides]
         if missing:
             raise ValueError(f"{model} has no feature at level(s) {missing}; its strides are {strides}")
         indices = [strides.index(2**level) for level in levels]
-        config = timm.data.resolve_model_data_config(probe)
         super().__init__(
             f"timm:{model}",
             levels=levels,
-            channels=[probe.feature_info.channels()[index] for index in indices],
+            channels=[channels[index] for index in indices],
             strides=[2**level for level in levels],
-            mean=config["mean"],
-            std=config["std"],
+            mean=mean,
+            std=std,
         )
         self.model = model
         self.indices = indices
-        self.features = probe
+        self.features = built
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         features = self.features(self.normalise(pictures))
@@ -284,8 +297,8 @@ class Timm(Backbone):
         self.features.load_state_dict(state)
 
     def download_imagenet(self) -> str:
-        timm = import_timm()
-        self.features = timm.create_model(self.model, features_only=True, pretrained=True)
+        trained = import_timm().create_model(self.model, features_only=True, pretrained=True)
+        self.load_features(trained.state_dict())
         return "timm"
 
 

@@ -1,7 +1,8 @@
-"""What happens around training steps: progress lines, figures of maps, the check that ranks agree."""
+"""What happens around training steps: checkpoints, progress lines, figures of maps, the check that ranks agree."""
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
@@ -23,6 +25,18 @@ from arn.data.sources import Source
 from arn.data.transforms import resize
 from arn.errors import ArnError
 from arn.training.checkpoint import Predictor
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and then moves it there: killed at any moment, the old one still stands.
+
+    Lightning's own goes through the system's temporary folder, from where a move to another disk is a slow copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getvalue())
 
 
 class SameConfig(Callback):

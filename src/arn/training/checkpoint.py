@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pickle
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -19,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arn.config import instantiate
-from arn.data.pairs import write_atomically
 from arn.data.transforms import resize
 from arn.errors import ArnError
 
@@ -39,18 +36,6 @@ _PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 def shipped() -> dict[str, Path]:
     """The trained networks that came with this installation: name -> export folder."""
     return {name: _PRETRAINED / name for name in SHIPPED if (_PRETRAINED / name / "model.safetensors").is_file()}
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and then moves it there: killed at any moment, the old one still stands.
-
-    Lightning's own goes through the system's temporary folder, from where a move to another disk is a slow copy.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_atomically(Path(path), buffer.getvalue())
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

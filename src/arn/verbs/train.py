@@ -41,6 +41,7 @@ from arn.multirun.jobs import EXPECTED
 from arn.networks import count_parameters, stage_table
 from arn.report.runs import write_rows
 from arn.training.callbacks import (
+    AtomicCheckpointIO,
     Panels,
     ProgressLines,
     SameConfig,
@@ -50,7 +51,7 @@ from arn.training.callbacks import (
     log_images,
     write_png,
 )
-from arn.training.checkpoint import AtomicCheckpointIO, Predictor, load_network, load_weights, read_checkpoint
+from arn.training.checkpoint import Predictor, load_network, load_weights, read_checkpoint
 from arn.training.learning import LearnsAlone, learn
 from arn.training.task import SaliencyTask
 from arn.verbs import remove_if_empty
