@@ -1,6 +1,6 @@
 """Pictures a second of `arn predict` beside one step after the other: python -m benchmarks predict [--pictures 64]
 
-Real pictures (ECSSD, else drawn scenes) to maps on disk, by the light network with random weights: as the verb does it,
+Real pictures (ECSSD, else drawn scenes) to maps on disk, by the shipped light network: as the verb does it,
 decoding ahead and writing behind; one step after the other; and the network alone on decoded pictures, the floor. They
 take turns. The maps of both ways are compared byte for byte. Writes outputs/perf/predict.json.
 """
@@ -12,13 +12,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from arn.config import instantiate
 from arn.data.pairs import read_picture, write_map
-from arn.training.checkpoint import Predictor
+from arn.training.allocation import reuse_memory
+from arn.training.checkpoint import Predictor, load_network
 from arn.verbs.predict import predict_pictures
 from benchmarks.common import data_root, machine, ratios, spread, take_turns, versions, write_json
+
+NETWORK = "arn_lite"
 
 
 def main(arguments: list[str]) -> None:
@@ -27,8 +27,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="turns (default 5)")
     parser.add_argument("--batch", type=int, default=8, help="default 8")
     chosen = parser.parse_args(arguments)
-    torch.manual_seed(0)
-    predictor = Predictor(light_network(), {})
+    reuse_memory()  # as the verb does, for all three
+    predictor = Predictor(*load_network(NETWORK))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         paths = pictures(place, chosen.pictures)
@@ -57,6 +57,7 @@ def main(arguments: list[str]) -> None:
         "what": "pictures a second: median, low and high of the turns",
         "machine": machine(),
         "versions": versions("torch", "opencv-python-headless"),
+        "network": f"{NETWORK} at {predictor.input_size} px",
         "pictures": len(paths),
         "turns": chosen.repeats,
         "rates": {name: spread([len(paths) / seconds for seconds in values]) for name, values in taken.items()},
@@ -68,18 +69,6 @@ def main(arguments: list[str]) -> None:
         print(f"{name:26}{rate['median']:8.1f} pictures/s  ({rate['low']:.1f} .. {rate['high']:.1f})")
     print(f"maps byte for byte the same: {same}")
     print(f"written: {write_json('predict.json', content)}")
-
-
-def light_network() -> torch.nn.Module:
-    """`network=arn_lite` as its config has it."""
-    from hydra import compose, initialize_config_dir
-
-    from arn.config import config_dir
-
-    with initialize_config_dir(str(config_dir()), version_base=None):
-        config = compose("train", ["network=arn_lite"]).network
-    network: torch.nn.Module = instantiate(config, "network", allowed=("arn.networks.",))
-    return network
 
 
 def pictures(folder: Path, count: int) -> list[Path]:

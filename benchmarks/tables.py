@@ -121,7 +121,7 @@ def predict(content: dict[str, Any]) -> list[str]:
     same = "the same" if content["same maps"] else "NOT the same"
     return [
         *measured(content),
-        *table([f"{content['pictures']} pictures", "pictures/s"], rows),
+        *table([f"{content['pictures']} pictures, {content['network']}", "pictures/s"], rows),
         "",
         f"{told}, {share}; maps byte for byte {same}.",
     ]

@@ -45,6 +45,7 @@ from arn.errors import ArnError
 from arn.metrics.functional import Rows
 from arn.metrics.protocols import check_measures, get_protocol
 from arn.multirun.jobs import Job, Launcher, run_and_tell
+from arn.training.allocation import reuse_memory
 from arn.verbs import remove_if_empty
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def recipe(config: DictConfig) -> None:
             count = _shards(config)
             rest = [one for one in overrides if not _of(one, "shards")]
             spread([[*rest, f"shard={number}/{count}"] for number in range(1, count + 1)], config, run)
+        reuse_memory()
         bench(config, run, shlex.join(["arn", "bench", *overrides]))
     except BaseException:
         remove_if_empty(run)

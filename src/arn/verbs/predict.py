@@ -25,6 +25,7 @@ from arn.config import run_hydra, to_plain
 from arn.data.cutouts import cutout
 from arn.data.pairs import PICTURE_SUFFIXES, read_picture, write_atomically, write_map
 from arn.errors import ArnError
+from arn.training.allocation import reuse_memory
 from arn.training.checkpoint import load
 from arn.training.onnx import OnnxModel
 
@@ -58,6 +59,7 @@ def recipe(config: DictConfig) -> None:
     if video and kind == "cutout":
         raise ArnError("as=cutout needs transparency, which a video file has not; use as=map or as=overlay")
     pictures = [] if video else find_pictures(source, output, kind)
+    reuse_memory()
     predictor = _predictor(plain["checkpoint"], plain["onnx"], plain["method"], plain["precision"])
     if video:
         count = predict_video(predictor, source, output, kind, plain["batch_size"])

@@ -1,0 +1,32 @@
+"""How this process keeps memory that it has freed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+# Of <malloc.h>.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+CHOSEN = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+def reuse_memory() -> bool:
+    """Keep freed blocks of up to 1 GiB in this process for its next allocation, where the C library is glibc.
+
+    A network allocates and frees the same large blocks for every picture. glibc hands each back to the system, which
+    gives it out again page by page, zeroed: a third of the time of a light network on CPU. The process then holds what
+    it once needed at most until it ends. It is for commands that do nothing but make maps, not for a library to do.
+
+    Returns:
+        Whether anything was changed: not with another C library, nor where the environment has chosen (``CHOSEN``).
+    """
+    if not sys.platform.startswith("linux") or any(name in os.environ for name in CHOSEN):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    # Before version 2.35 it refuses more than half a heap of its own.
+    kept = mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)
+    return bool(kept and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
