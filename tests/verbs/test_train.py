@@ -168,6 +168,17 @@ def test_a_network_that_learns_without_gradients(tmp_path, tiny_overrides, monke
     assert not (tmp_path / "export").exists()
 
 
+def test_two_ranks_learn_without_gradients_what_one_does(tmp_path, tiny_overrides):
+    options = [*tiny_overrides, "network=ksr_approx", "data.train_limit=24"]
+    assert train(tmp_path / "one", *options) == 0
+    command = [sys.executable, "-m", "arn.cli", "train", *options, "trainer=ddp_cpu", f"hydra.run.dir={tmp_path}/two"]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (json.loads((tmp_path / run / "metrics.json").read_text()) for run in ("one", "two"))
+    assert two["weights_sha256_by_rank"] == 2 * one["weights_sha256_by_rank"]
+    assert two["pictures_trained_on"] == one["pictures_trained_on"]
+
+
 def test_a_network_that_finds_nothing_to_learn_says_so(capsys, tmp_path, tiny_overrides):
     run = tmp_path / "run"
     options = [*tiny_overrides, "network=ksr_approx", "network.proposals.smallest=0.69", f"hydra.run.dir={run}"]
