@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
             "found": (apart := abs(row[key] - truth[row["side"]][key])),
             "sense": "<=",
             "bound": BOUND,
-            "holds": apart <= BOUND,
+            "holds": apart < BOUND,
         }
         for row in rows
         if row["program"] != "literal"

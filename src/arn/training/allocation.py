@@ -27,6 +27,6 @@ def reuse_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    # Before version 2.35 it refuses more than half a heap of its own.
+    # A version that refuses so much may take its own upper bound of the threshold that it moves by itself.
     kept = mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)
     return bool(kept and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
