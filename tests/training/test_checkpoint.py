@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 import arn
 from arn.errors import ArnError
 from arn.networks import ARN
+from arn.networks.rcl import RecurrentConv
 from arn.training import checkpoint
 from arn.training.checkpoint import load_network
 
@@ -128,3 +129,16 @@ def test_a_config_builds_networks_and_nothing_else(export, tmp_path, target):
     with pytest.raises(ArnError, match="not allowed"):
         load_network(export)
     assert victim.exists()
+
+
+def test_mirror_is_for_networks_that_know_it(export, tmp_path):
+    network, config = load_network(export, mirror=True)
+    assert network.mirror
+    assert config["network"] == {**NETWORK, "mirror": True}
+    assert not load_network(export)[0].mirror
+    layer = RecurrentConv(3, 4)
+    save_file(layer.state_dict(), export / "model.safetensors")
+    edit(export, network={"_target_": "arn.networks.rcl.RecurrentConv", "in_channels": 3, "channels": 4})
+    load_network(export)
+    with pytest.raises(ArnError, match=r"mirror=false: RecurrentConv of .*model\.safetensors"):
+        load_network(export, mirror=False)

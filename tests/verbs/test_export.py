@@ -105,6 +105,21 @@ def test_onnx_says_what_it_is_and_nothing_of_this_machine(exported):
     assert b"stack_trace" not in told
 
 
+def test_mirror_is_written_into_both_files(run, tmp_path, scene, capsys):
+    folder = tmp_path / "mirrored"
+    assert main(["export", f"checkpoint={run}", f"output={folder}", "mirror=true"]) == 0
+    expected = arn.load(run, mirror=True).maps([scene, scene[:, ::-1], scene])
+    assert np.abs(expected[0] - arn.load(run).predict(scene)).max() > 1e-3
+    for path in (folder, folder / "model.onnx"):
+        for one, other in zip(arn.load(path).maps([scene, scene[:, ::-1], scene]), expected, strict=True):
+            assert np.abs(one - other).max() <= 1e-4
+    assert np.array_equal(arn.load(folder, mirror=False).predict(scene), arn.load(run).predict(scene))
+    with pytest.raises(arn.errors.ArnError, match="fixed"):
+        arn.load(folder / "model.onnx", mirror=True)
+    assert main(["export", f"checkpoint={run}", f"output={folder}", "mirror=2"]) == 2
+    assert "mirror" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kept", [-1, "few", True])
 def test_what_stays_float32_is_a_number_of_values(run, tmp_path, capsys, kept):
     assert main(["export", f"checkpoint={run}", f"output={tmp_path / 'x'}", f"float32_up_to={kept}"]) == 2

@@ -70,6 +70,34 @@ def test_half_precision_is_close(holiday, tmp_path, trained, capsys):
     assert "int4" in capsys.readouterr().err
 
 
+def test_mirror_makes_the_map_of_a_mirrored_picture_the_mirrored_map(holiday, tmp_path, trained):
+    picture = np.array(Image.open(holiday / "b.png"))
+    Image.fromarray(picture[:, ::-1]).save(holiday / "d.png")
+    turned = {}
+    for mirror in ("false", "true"):
+        out = tmp_path / mirror
+        arguments = [f"input={holiday}", f"output={out}", f"checkpoint={trained}", f"mirror={mirror}"]
+        assert main(["predict", *arguments]) == 0
+        straight, mirrored = (read_map(out / f"{name}.png").astype(int) for name in ("b", "d"))
+        turned[mirror] = np.abs(straight - mirrored[:, ::-1]).max()
+    assert turned["true"] <= 1 < turned["false"]
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (["mirror=both"], "mirror"),
+        (["checkpoint=null", "method=mb", "mirror=true"], "checkpoints"),
+        (["checkpoint=null", "onnx=model.onnx", "mirror=false"], "checkpoints"),
+    ],
+)
+def test_mirror_says_where_it_has_no_meaning(holiday, tmp_path, trained, capsys, change, names):
+    arguments = [f"input={holiday}", f"output={tmp_path / 'out'}", f"checkpoint={trained}"]
+    assert main(["predict", *arguments, *change]) == 2
+    assert names in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_reading_runs_ahead_by_no_more_than_its_depth():
     from concurrent.futures import ThreadPoolExecutor
 

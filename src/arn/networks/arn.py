@@ -197,8 +197,8 @@ class ARN(nn.Module):
         if self.training or not self.mirror:
             return self._outputs(pictures)
         both = self._outputs(torch.cat([pictures, pictures.flip(-1)]))
-        halves = (one.chunk(2) for one in both)
-        return tuple((straight + mirrored.flip(-1)) / 2 for straight, mirrored in halves)
+        count = pictures.shape[0]  # not `chunk`: an ONNX file would keep the batch that it was exported with
+        return tuple((one[:count] + one[count:].flip(-1)) / 2 for one in both)
 
     def _outputs(self, pictures: Tensor) -> tuple[Tensor, ...]:
         height, width = pictures.shape[-2:]

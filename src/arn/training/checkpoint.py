@@ -134,14 +134,18 @@ def find_weights(path: str | os.PathLike[str]) -> Path:
     raise ArnError(f"{place} is neither a run folder (no checkpoints/best.ckpt) nor an export (no model.safetensors)")
 
 
-def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
+def load_network(path: str | os.PathLike[str], mirror: bool | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """The network of a checkpoint or an export, ready to run, in float32.
+
+    Args:
+        mirror: whether maps are averaged over the mirrored picture, as `network.mirror` says it; None: as stored.
 
     Returns:
         The network, and the resolved config of the run that made it, or the config.json of the export.
 
     Raises:
-        ArnError: see :func:`read_checkpoint`, :func:`read_export` and :func:`load_weights`.
+        ArnError: see :func:`read_checkpoint`, :func:`read_export` and :func:`load_weights`; or a network that has no
+            `mirror`.
     """
     place = find_weights(path)
     if place.suffix == ".safetensors":
@@ -154,6 +158,11 @@ def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, dict[str, Any
     if not isinstance(network, nn.Module):
         raise ArnError(f"{place} names no network: its config has no network._target_")
     load_weights(network, weights, place)
+    if mirror is not None:
+        if not hasattr(network, "mirror"):
+            raise ArnError(f"mirror={str(mirror).lower()}: {type(network).__name__} of {place} does not know it")
+        network.mirror = mirror
+        config = {**config, "network": {**config["network"], "mirror": mirror}}
     return network.eval(), config
 
 
@@ -247,7 +256,9 @@ def at_native_size(probabilities: Tensor, size: tuple[int, ...]) -> Tensor:
     return full[0, 0].clamp_(0, 1)
 
 
-def load(path: str | os.PathLike[str] = "arn_lite", device: str = "cpu", bf16: bool = False) -> SquarePredictor:
+def load(
+    path: str | os.PathLike[str] = "arn_lite", device: str = "cpu", bf16: bool = False, mirror: bool | None = None
+) -> SquarePredictor:
     """A trained network: one that came with the package, a checkpoint, a run folder, or what `arn export` wrote.
 
     >>> arn.load().predict(picture)
@@ -259,13 +270,17 @@ def load(path: str | os.PathLike[str] = "arn_lite", device: str = "cpu", bf16: b
             the folder of a run (its best checkpoint) or an export.
         device: of torch; an ONNX file runs on the CPU.
         bf16: run a network of torch under bfloat16 autocast.
+        mirror: whether to average over the mirrored picture, better maps for twice the time; None: as was stored.
 
     Raises:
-        ArnError: no such file, or not what ARN writes.
+        ArnError: no such file, or not what ARN writes; `mirror` for an ONNX file, whose way is fixed, or for a network
+            that has none.
     """
     if Path(path).suffix == ".onnx":
         from arn.training.onnx import OnnxModel
 
+        if mirror is not None:
+            raise ArnError(f"mirror={str(mirror).lower()}: {path} is an ONNX file, where it is fixed; export it anew")
         return OnnxModel(path)
-    network, config = load_network(path)
+    network, config = load_network(path, mirror)
     return Predictor(network, config, device, bf16)

@@ -43,15 +43,17 @@ def main(arguments: list[str]) -> None:
 
 def recipe(config: DictConfig) -> None:
     plain = to_plain(config)
-    output, half, kept = Path(plain["output"]), plain["half"], plain["float32_up_to"]
+    output, half, kept, mirror = Path(plain["output"]), plain["half"], plain["float32_up_to"], plain["mirror"]
     if not isinstance(half, bool):
         raise ArnError(f"half must be true or false, not {half!r}")
     if not isinstance(kept, int) or isinstance(kept, bool) or kept < 0:
         raise ArnError(f"float32_up_to is a number of values, 0 or more, not {kept!r}")
+    if not isinstance(mirror, bool | None):
+        raise ArnError(f"mirror must be true or false, not {mirror!r}")
     check_output(output)
     for package in ("onnx", "onnxscript", "onnxruntime"):
         require(package)
-    network, config_of_run = load_network(plain["checkpoint"])
+    network, config_of_run = load_network(plain["checkpoint"], mirror)
     if isinstance(network, LearnsAlone):
         raise ArnError(
             f"checkpoint={plain['checkpoint']}: {type(network).__name__} works outside torch and has no ONNX form; use "

@@ -60,7 +60,7 @@ def recipe(config: DictConfig) -> None:
         raise ArnError("as=cutout needs transparency, which a video file has not; use as=map or as=overlay")
     pictures = [] if video else find_pictures(source, output, kind)
     reuse_memory()
-    predictor = _predictor(plain["checkpoint"], plain["onnx"], plain["method"], plain["precision"])
+    predictor = _predictor(plain["checkpoint"], plain["onnx"], plain["method"], plain["precision"], plain["mirror"])
     if video:
         count = predict_video(predictor, source, output, kind, plain["batch_size"])
     else:
@@ -88,18 +88,24 @@ class TrainingFree:
         return [self.method(picture) for picture in pictures]
 
 
-def _predictor(checkpoint: str | None, onnx: str | None, method: str | None, precision: str = "fp32") -> MapMaker:
+def _predictor(
+    checkpoint: str | None, onnx: str | None, method: str | None, precision: str = "fp32", mirror: bool | None = None
+) -> MapMaker:
     if precision not in ("fp32", "bf16"):
         raise ArnError(f"precision must be fp32 or bf16, not {precision!r}")
+    if not isinstance(mirror, bool | None):
+        raise ArnError(f"mirror must be true or false, not {mirror!r}")
+    if mirror is not None and (onnx or method):
+        raise ArnError("mirror= is for checkpoints: an ONNX file has it or not, and training-free methods have none")
     match (checkpoint, onnx, method):
         case (str(), None, None):
-            return load(checkpoint, bf16=precision == "bf16")
+            return load(checkpoint, bf16=precision == "bf16", mirror=mirror)
         case (None, str(), None):
             return OnnxModel(onnx)
         case (None, None, str()):
             return TrainingFree(method)
         case (None, None, None):
-            return load(bf16=precision == "bf16")
+            return load(bf16=precision == "bf16", mirror=mirror)
         case _:
             raise ArnError("give checkpoint=FILE, onnx=FILE or method=NAME, one of the three or none")
 
