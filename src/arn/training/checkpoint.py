@@ -161,7 +161,7 @@ def load_network(path: str | os.PathLike[str], mirror: bool | None = None) -> tu
     if mirror is not None:
         if not hasattr(network, "mirror"):
             raise ArnError(f"mirror={str(mirror).lower()}: {type(network).__name__} of {place} does not know it")
-        network.mirror = mirror
+        network.mirror = mirror  # type: ignore[assignment]
         config = {**config, "network": {**config["network"], "mirror": mirror}}
     return network.eval(), config
 
