@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--batch", type=int, default=4, help="pictures at once (default 4)")
     chosen = parser.parse_args(arguments)
     try:
-        network, config = load_network(chosen.checkpoint)
+        network, config = load_network(chosen.checkpoint, mirror=False)  # the literal program knows one pass
     except ArnError as error:
         print(f"not measured, name a --checkpoint: {error}")
         return
