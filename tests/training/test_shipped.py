@@ -35,6 +35,7 @@ def test_its_map_of_a_scene_depends_on_the_picture_alone():
 
 
 @pytest.mark.real
+@pytest.mark.timeout(1800)  # 300 pictures, by ARN in two passes of 192 px each
 @pytest.mark.parametrize("name", CARD)
 def test_the_cards_figures_on_sod(data_dir, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
