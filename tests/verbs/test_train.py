@@ -585,6 +585,21 @@ def test_wandb_offline_writes_and_is_imported_only_then(tmp_path, tiny_overrides
         assert told.encode() in held, told
 
 
+def test_wandb_with_augmentation_in_loader_workers(tmp_path, tiny_overrides):
+    """W&B hooks imports, and its hook refuses to run in a forked worker: nothing may be imported there first."""
+    augmented = ["data.workers=2", "data.augment.crop=0.75", "data.augment.colour=0.5"]
+    run = ["logger=wandb", f"hydra.run.dir={tmp_path / 'run'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "arn.cli", "train", *tiny_overrides, *augmented, *run],
+        env={**os.environ, "WANDB_MODE": "offline"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / "metrics.json").is_file()
+
+
 def test_a_wandb_run_is_told_its_sweep_its_overrides_and_who_it_was(tmp_path, monkeypatch):
     from arn.verbs import train as module
 

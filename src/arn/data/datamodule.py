@@ -394,6 +394,7 @@ class SaliencyDataModule(pl.LightningDataModule):
             )
         source = self.training_source
         each = self.batch_size // world
+        self.augmentation.load()
         return ResumableLoader(
             TrainingSet(source, self.sizes, self.augmentation, self.cache),
             batch_size=each,

@@ -7,6 +7,7 @@ stronger than reseeding workers and is tested in tests/data/test_transforms.py.
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 from collections.abc import Mapping
@@ -46,6 +47,20 @@ class Augmentation:
             raise ValueError(f"data.augment.crop is the share of a side that is kept, over 0 and at most 1, not {crop}")
         self.flip, self.crop, self.colour, self.gray, self.seed = flip, crop, colour, gray, seed
         self._pipelines: dict[int, Any] = {}
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but a flip is asked for, which needs no library."""
+        return self.crop == 1 and not self.colour and not self.gray
+
+    def load(self) -> None:
+        """Import what :meth:`__call__` needs, before loader workers are forked.
+
+        An import inside a forked worker sets off the hooks that other libraries have installed on imports; W&B's
+        refuses to run there.
+        """
+        if not self.plain:
+            importlib.import_module("albumentations")
 
     def _pipeline(self, size: int) -> Any:
         if size not in self._pipelines:
@@ -93,7 +108,7 @@ class Augmentation:
         Where nothing but a flip is asked for, it takes one copy, which is all the work.
         """
         size = places[1].shape[0]
-        if self.crop < 1 or self.colour or self.gray:
+        if not self.plain:
             for place, image in zip(places, self(picture, mask, size, epoch, index), strict=True):
                 place[...] = image
             return
