@@ -59,7 +59,7 @@ lint: $(READY) ## Check style, formatting, types and the direction of imports
 	$(BIN)lint-imports
 
 perf: $(READY) ## Time the hot paths against their references and print a table
-	$(PYTHON) -m benchmarks $(ARGS)
+	$(PYTHON) -m perf $(ARGS)
 
 clean: ## Remove caches and build products; outputs/, data/ and .venv stay
 	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,16 +9,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from arn.config import (
-    config_dir,
-    config_hash,
-    instantiate,
-    register_resolvers,
-    run_hash,
-    run_name,
-    sweeps_dir,
-    wandb_tags,
-)
+from arn.config.identity import config_hash, run_hash, run_name
+from arn.config.instantiate import instantiate
+from arn.config.locate import config_dir, sweeps_dir
+from arn.config.resolvers import register_resolvers, wandb_tags
 from arn.errors import ArnError
 
 CONF = config_dir()
@@ -211,7 +205,7 @@ def test_a_target_from_outside_the_list_is_refused():
     with pytest.raises(ArnError, match="not allowed"):
         instantiate({"_target_": "os.system", "command": "true"}, "network")
     with pytest.raises(ArnError, match="not allowed"):  # the standard library by way of our own modules
-        instantiate({"_target_": "arn.data.pairs.os.getcwd"}, "network")
+        instantiate({"_target_": "arn.data.images.os.getcwd"}, "network")
     with pytest.raises(ArnError, match="not allowed"):
         instantiate({"_target_": "arn.networks.ARN", "rcl": {"_target_": "builtins.eval"}}, "network")
 

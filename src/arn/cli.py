@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _help(verb: str) -> str:
     """The verb's config as it lies on disk, and what each of its groups offers: nothing is imported."""
-    from arn.config import config_dir
+    from arn.config.locate import config_dir
 
     conf = config_dir()
     path = conf / f"{verb}.yaml"

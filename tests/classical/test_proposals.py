@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from arn.classical.proposals import Proposals, _lengths, _merge, distinct
-from arn.data.pairs import find_dataset
+from arn.data.layout import find_dataset
 from arn.data.scenes import scene
 from arn.data.sources import PairSource
 from arn.data.transforms import resize

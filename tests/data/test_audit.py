@@ -14,7 +14,7 @@ from PIL import Image
 from arn.cli import main
 from arn.data.audit import NEAR, SIDE, Match, audit, find_pictures, hashes, similarity, thumbnail, write_report
 from arn.data.catalogue import CATALOGUE, OVERLAPS, known_overlap
-from arn.data.pairs import find_pairs
+from arn.data.layout import find_pairs
 from arn.data.scenes import draw_scene
 
 COUNT = 12

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from arn.data.cutouts import cutout, object_colours, refine, steepen
-from arn.data.pairs import find_dataset, read_mask, read_picture
+from arn.data.images import read_mask, read_picture
+from arn.data.layout import find_dataset
 
 RED, BLUE = np.array([220, 30, 20]), np.array([10, 40, 200])
 

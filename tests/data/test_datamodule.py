@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from arn.data.datamodule import EpochSampler, SaliencyDataModule, ShardSampler, SizeSchedule, SquareCache
+from arn.data.datamodule import SaliencyDataModule
+from arn.data.datasets import SizeSchedule, SquareCache
+from arn.data.samplers import EpochSampler, ShardSampler
 from arn.errors import ArnError
 
 

@@ -15,20 +15,12 @@ from PIL import Image
 
 from arn.data import pairs as module
 from arn.data.catalogue import CATALOGUE
-from arn.data.pairs import (
-    Pair,
-    check_same_size,
-    find_dataset,
-    find_pairs,
-    read_map,
-    read_mask,
-    read_picture,
-    verify,
-    write_atomically,
-    write_map,
-)
+from arn.data.images import check_same_size, read_map, read_mask, read_picture, write_map
+from arn.data.layout import Pair, find_dataset, find_pairs
 from arn.data.scenes import draw_scene
+from arn.data.verify import verify
 from arn.errors import ArnError
+from arn.files import write_atomically
 
 HEIGHT, WIDTH = 48, 70
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from arn.data.pairs import read_map, read_mask
+from arn.data.images import read_map, read_mask
 from arn.metrics.functional import Rows, score, score_row
 from arn.metrics.protocols import MEASURES, get_protocol
 

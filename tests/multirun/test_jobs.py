@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from arn.cli import main
-from arn.config import Composed
+from arn.config.compose import Composed
 from arn.errors import ArnError
 from arn.multirun import jobs
 from arn.multirun.jobs import Job, make_jobs, quoted, run_jobs

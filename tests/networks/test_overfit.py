@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from arn.data.pairs import find_dataset
+from arn.data.layout import find_dataset
 from arn.data.sources import PairSource
 from arn.data.transforms import resize
+from arn.inference.predictor import native_map
 from arn.metrics import SaliencyMetrics
 from arn.networks import ARN, NLDF, SRM, UCF, Amulet, DHSNet
-from arn.training.checkpoint import native_map
 from arn.training.losses import SaliencyLoss
 
 NETWORKS = {"arn": ARN, "dhsnet": DHSNet, "nldf": NLDF, "srm": SRM, "amulet": Amulet, "ucf": UCF}

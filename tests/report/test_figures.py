@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from arn.benchmark.cache import Cache
+from arn.evaluation.cache import Cache
 from arn.report.figures import choose_rows, draw_all, draw_training, grid
 
 

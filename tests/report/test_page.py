@@ -299,7 +299,8 @@ def test_a_thumbnail_of_anything_else_is_refused(array: Any) -> None:
 
 def test_a_page_of_300_real_pictures_stays_small(data_dir: Path) -> None:
     """Picture, mask and three published maps of SOD: every tenth is measured, and stands for ten."""
-    from arn.data.pairs import find_dataset, read_map, read_mask, read_picture
+    from arn.data.images import read_map, read_mask, read_picture
+    from arn.data.layout import find_dataset
 
     total = 0
     for pair in find_dataset("SOD", data_dir)[::10]:

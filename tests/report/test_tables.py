@@ -92,7 +92,7 @@ def test_latex_is_escaped_and_marks_three(bench):
 
 
 def test_printed_figures_are_labelled(bench):
-    from arn.benchmark.results import printed
+    from arn.evaluation.results import printed
 
     bench["views"][0] |= {"dataset": "ECSSD", "label": "ECSSD"}
     bench["printed"] = printed("table1")

@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from arn.benchmark.methods import Classical
 from arn.cli import main
 from arn.data import scenes
-from arn.data.pairs import read_mask, write_map
-from arn.training import checkpoint
+from arn.data.images import read_mask, write_map
+from arn.inference import checkpoint
+from arn.inference.methods import Classical
 from arn.verbs.export import describe
 
 

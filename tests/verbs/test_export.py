@@ -11,8 +11,8 @@ import torch
 
 import arn
 from arn.cli import main
-from arn.config import instantiate
-from arn.data.pairs import read_map, read_picture
+from arn.config.instantiate import instantiate
+from arn.data.images import read_map, read_picture
 from arn.data.scenes import draw_scene
 from arn.verbs import export as verb
 

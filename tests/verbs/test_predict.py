@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from arn.cli import main
-from arn.data.pairs import read_map
+from arn.data.images import read_map
 from arn.data.scenes import draw_scene, scene
 from arn.errors import ArnError
 from arn.verbs import predict
@@ -44,7 +44,7 @@ def test_batches_do_not_change_maps(holiday, tmp_path, trained):
 def test_maps_are_those_of_one_picture_after_the_other(holiday, tmp_path, trained):
     """Decoding ahead and writing behind change neither a value nor which file it is in."""
     from arn import load
-    from arn.data.pairs import read_picture, write_map
+    from arn.data.images import read_picture, write_map
 
     for index in range(20):
         Image.fromarray(draw_scene(1, index, (40 + index, 60))[0]).save(holiday / f"{index:02d}.png")

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from arn.data.catalogue import CATALOGUE, data_root
     from arn.data.datamodule import SaliencyDataModule
-    from arn.data.pairs import Pair, find_dataset, read_map, read_mask, read_picture, write_map
+    from arn.data.images import read_map, read_mask, read_picture, write_map
+    from arn.data.layout import Pair, find_dataset
 
 _HOMES = {
     "CATALOGUE": "catalogue",
     "data_root": "catalogue",
     "SaliencyDataModule": "datamodule",
-    "Pair": "pairs",
-    "find_dataset": "pairs",
-    "read_map": "pairs",
-    "read_mask": "pairs",
-    "read_picture": "pairs",
-    "write_map": "pairs",
+    "Pair": "layout",
+    "find_dataset": "layout",
+    "read_map": "images",
+    "read_mask": "images",
+    "read_picture": "images",
+    "write_map": "images",
 }
 
 __all__ = [

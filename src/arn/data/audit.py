@@ -34,7 +34,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from arn.data.pairs import PICTURE_SUFFIXES, Pair, find_dataset, find_pairs, read_picture, write_atomically
+from arn.data.images import PICTURE_SUFFIXES, read_picture
+from arn.data.layout import Pair, find_dataset, find_pairs
+from arn.files import write_atomically
 
 SIDE = 64  # of the thumbnails, in pixels
 WAVES = 8  # of the cosine transform, a side
@@ -65,7 +67,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def find_pictures(name_or_path: str | Path) -> list[Pair]:
-    """The pictures of a data set as `arn.data.pairs.find_dataset`, or those directly in a folder, without masks.
+    """The pictures of a data set as `arn.data.layout.find_dataset`, or those directly in a folder, without masks.
 
     Raises ArnError when there is neither.
     """

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from arn.data.catalogue import CATALOGUE, data_root
-from arn.data.pairs import find_dataset
+from arn.data.layout import find_dataset
 from arn.errors import ArnError
 
 Progress = Callable[[str, int, int | None], None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -12,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arn.data import scenes
-from arn.data.pairs import Pair, check_same_size, find_dataset, read_mask, read_picture
+from arn.data.images import check_same_size, read_mask, read_picture
+from arn.data.layout import Pair, find_dataset
 from arn.data.transforms import resize
 from arn.errors import ArnError
+from arn.files import digest, file_digest
 
 SCENES = "scenes"
 
@@ -42,7 +43,7 @@ class PairSource:
 
     Args:
         at_least: decode large JPEGs at a fraction of their size, their shorter side at least so many px; the mask is
-            brought to the picture's size. Not for scoring: see :func:`~arn.data.pairs.read_picture`.
+            brought to the picture's size. Not for scoring: see :func:`~arn.data.images.read_picture`.
     """
 
     def __init__(self, pairs: Sequence[Pair], stems: Sequence[str] | None = None, at_least: int | None = None) -> None:
@@ -106,24 +107,6 @@ class SceneSource:
 def find_source(name: str) -> Source:
     """A data set to be scored on: a name of the catalogue, a folder with {images,masks}, or ``scenes``."""
     return SceneSource("test") if name == SCENES else PairSource(find_dataset(name))
-
-
-def digest(*parts: str | bytes) -> bytes:
-    """A content hash, 20 bytes, of parts that cannot run into one another."""
-    found = hashlib.blake2b(digest_size=20)
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        found.update(len(data).to_bytes(8, "little"))
-        found.update(data)
-    return found.digest()
-
-
-def file_digest(path: Path) -> bytes:
-    """The content hash of a file. Raises ArnError naming it when it cannot be read."""
-    try:
-        return digest(path.read_bytes())
-    except OSError as error:
-        raise ArnError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 @cache

@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from arn.data.pairs import write_atomically
 from arn.errors import ArnError
+from arn.files import write_atomically
 
 Split = dict[str, dict[str, list[str]]]
 """Part ("train", "val", "test") -> name of the data set -> sorted stems (which may repeat across data sets)."""

@@ -1,7 +1,7 @@
 """The jobs of a sweep: each a training in a process and a folder of its own, skipped when done, resumed when begun.
 
-A job is known by the hash of what it computes (`arn.config.run_hash`), never by its number: a sweep that is started
-again, with more seeds or in another order, finds what it has already.
+A job is known by the hash of what it computes (`arn.config.identity.run_hash`), never by its number: a sweep that is
+started again, with more seeds or in another order, finds what it has already.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from arn.config import Composed, run_hash
+from arn.config.compose import Composed
+from arn.config.identity import run_hash
 from arn.errors import ArnError
 
 PROGRAM = (sys.executable, "-m", "arn.cli")

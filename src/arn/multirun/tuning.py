@@ -19,7 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arn.config import Composed, run_hash
+from arn.config.compose import Composed
+from arn.config.identity import run_hash
 from arn.errors import ArnError
 from arn.multirun.jobs import Job, Launcher, run_jobs, value_of
 

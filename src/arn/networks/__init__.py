@@ -1,19 +1,50 @@
 """Networks in pure torch: ``forward(pictures) -> tuple of logits``, the final map's first.
 
-Pictures are float32 RGB in 0..1, B x 3 x H x W; each network holds its own normalisation and input size.
+Pictures are float32 RGB in 0..1, B x 3 x H x W; each network holds its own normalisation and input size: the contract
+is :class:`arn.networks.base.SaliencyNetwork`. The members load on first use, so that a config can be named without torch.
 """
 
-from arn.networks.amulet import Amulet
-from arn.networks.arn import ARN
-from arn.networks.attention import SelfAttention
-from arn.networks.backbones import VGG16, Backbone, ResNet50, Timm, build_backbone
-from arn.networks.dhsnet import DHSNet
-from arn.networks.ksr_approx import KSRApprox
-from arn.networks.nldf import NLDF
-from arn.networks.rcl import LocalResponseNorm, RecurrentConv
-from arn.networks.srm import SRM
-from arn.networks.summary import StageRow, count_parameters, stage_table
-from arn.networks.ucf import UCF
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from arn.networks.amulet import Amulet
+    from arn.networks.arn import ARN
+    from arn.networks.attention import SelfAttention
+    from arn.networks.backbones import VGG16, Backbone, ResNet50, Timm, build_backbone
+    from arn.networks.base import GradientFreeNetwork, SaliencyNetwork
+    from arn.networks.dhsnet import DHSNet
+    from arn.networks.ksr_approx import KSRApprox
+    from arn.networks.nldf import NLDF
+    from arn.networks.rcl import LocalResponseNorm, RecurrentConv
+    from arn.networks.srm import SRM
+    from arn.networks.summary import StageRow, count_parameters, stage_table
+    from arn.networks.ucf import UCF
+
+_HOMES = {
+    "ARN": "arn",
+    "Amulet": "amulet",
+    "Backbone": "backbones",
+    "DHSNet": "dhsnet",
+    "GradientFreeNetwork": "base",
+    "KSRApprox": "ksr_approx",
+    "LocalResponseNorm": "rcl",
+    "NLDF": "nldf",
+    "RecurrentConv": "rcl",
+    "ResNet50": "backbones",
+    "SRM": "srm",
+    "SaliencyNetwork": "base",
+    "SelfAttention": "attention",
+    "StageRow": "summary",
+    "Timm": "backbones",
+    "UCF": "ucf",
+    "VGG16": "backbones",
+    "build_backbone": "backbones",
+    "count_parameters": "summary",
+    "stage_table": "summary",
+}
 
 __all__ = [
     "ARN",
@@ -24,10 +55,12 @@ __all__ = [
     "Amulet",
     "Backbone",
     "DHSNet",
+    "GradientFreeNetwork",
     "KSRApprox",
     "LocalResponseNorm",
     "RecurrentConv",
     "ResNet50",
+    "SaliencyNetwork",
     "SelfAttention",
     "StageRow",
     "Timm",
@@ -35,3 +68,13 @@ __all__ = [
     "count_parameters",
     "stage_table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"arn.networks.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'arn.networks' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

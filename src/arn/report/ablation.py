@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from arn.benchmark.results import SCHEMA, SCORES, describe_protocols
-from arn.benchmark.statistics import bootstrap, compare, holm
+from arn.evaluation.results import SCHEMA, SCORES, describe_protocols
+from arn.evaluation.statistics import bootstrap, compare, holm
 from arn.metrics.functional import Rows
 from arn.report.page import Section
 from arn.report.runs import Variant, numeric_key

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arn.benchmark.cache import Cache, code_version
-from arn.benchmark.results import PER_PICTURE
-from arn.benchmark.work import Workers, stored_map
-from arn.data.pairs import read_map
-from arn.data.sources import Source, digest, file_digest
+from arn.data.images import read_map
+from arn.data.sources import Source
+from arn.evaluation.cache import Cache
+from arn.evaluation.results import PER_PICTURE
+from arn.evaluation.work import Workers, stored_map
+from arn.files import digest, file_digest
 from arn.metrics.functional import Rows, fields
+from arn.provenance import code_version
 from arn.report.page import thumbnail
 
 

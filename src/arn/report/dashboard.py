@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arn.benchmark.results import SCORES
+from arn.evaluation.results import SCORES
 
 
 def log_bench(chosen: Mapping[str, Any], content: Mapping[str, Any], run: Path) -> None:

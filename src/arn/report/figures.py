@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arn.benchmark.cache import Cache, code_version
-from arn.benchmark.results import SCORES, ranked
-from arn.data.sources import digest
+from arn.evaluation.cache import Cache
+from arn.evaluation.results import SCORES, ranked
+from arn.files import digest
+from arn.provenance import code_version
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (7, 2)), (0, (3, 1, 1, 1, 1, 1)))

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from arn.data.pairs import write_atomically
+from arn.files import write_atomically
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("data.js", "scores.js", "curves.js", "pictures.js", "page.js")

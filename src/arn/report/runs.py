@@ -14,9 +14,9 @@ from zipfile import BadZipFile
 import numpy as np
 from omegaconf import OmegaConf
 
-from arn.config import ASIDE, UNSEEN
-from arn.data.pairs import write_atomically
+from arn.config.identity import ASIDE, UNSEEN
 from arn.errors import ArnError
+from arn.files import write_atomically
 from arn.metrics.functional import Rows
 from arn.metrics.protocols import get_protocol
 from arn.report.tables import per_image_csv

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from arn.benchmark.results import PER_PICTURE, SCORES, ranked
+from arn.evaluation.results import PER_PICTURE, SCORES, ranked
 from arn.metrics.functional import Rows
 
 Bench = Mapping[str, Any]

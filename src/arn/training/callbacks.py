@@ -18,13 +18,13 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
-from arn.config import run_hash
+from arn.config.identity import run_hash
 from arn.data.datamodule import SaliencyDataModule
-from arn.data.pairs import write_atomically
 from arn.data.sources import Source
 from arn.data.transforms import resize
 from arn.errors import ArnError
-from arn.training.checkpoint import Predictor
+from arn.files import write_atomically
+from arn.inference.predictor import Predictor
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from arn.data.datamodule import SaliencyDataModule
 from arn.data.transforms import resize
-from arn.training.checkpoint import input_side
+from arn.inference.predictor import input_side
 
 
 @runtime_checkable

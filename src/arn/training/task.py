@@ -14,9 +14,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from arn.errors import ArnError
+from arn.inference.predictor import native_map
+from arn.inference.weights import CONFIG_KEY
 from arn.metrics import SaliencyMetrics
 from arn.metrics.functional import Rows
-from arn.training.checkpoint import CONFIG_KEY, native_map
 
 DECAYS = ("none", "cosine", "poly", "step")
 

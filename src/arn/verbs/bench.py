@@ -20,10 +20,15 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from arn.benchmark.cache import Cache
-from arn.benchmark.methods import Checkpoint, Classical, MapFolder, Method, Onnx
-from arn.benchmark.protocols import View, views
-from arn.benchmark.results import (
+from arn.classical import METHODS
+from arn.config.compose import Composed, run_hydra
+from arn.config.instantiate import instantiate, to_plain
+from arn.data.sources import Source, find_source
+from arn.data.splits import load_split
+from arn.errors import ArnError
+from arn.evaluation.cache import Cache
+from arn.evaluation.coverage import Covered, cover
+from arn.evaluation.results import (
     SCHEMA,
     SCORES,
     comparisons,
@@ -34,18 +39,17 @@ from arn.benchmark.results import (
     score_entry,
     view_id,
 )
-from arn.benchmark.runner import Covered, Part, cover, map_key, processor, score, time_maker
-from arn.benchmark.work import Rules, Workers
-from arn.classical import METHODS
-from arn.config import Composed, instantiate, provenance, run_hydra, to_plain
-from arn.data.pairs import write_atomically
-from arn.data.sources import Source, find_source
-from arn.data.splits import load_split
-from arn.errors import ArnError
+from arn.evaluation.scoring import Part, map_key, score
+from arn.evaluation.timing import time_maker
+from arn.evaluation.views import View, views
+from arn.evaluation.work import Rules, Workers
+from arn.files import write_atomically
+from arn.inference.allocation import reuse_memory
+from arn.inference.methods import Checkpoint, Classical, MapFolder, Method, Onnx
 from arn.metrics.functional import Rows
 from arn.metrics.protocols import check_measures, get_protocol
 from arn.multirun.jobs import Job, Launcher, run_and_tell
-from arn.training.allocation import reuse_memory
+from arn.provenance import processor, provenance
 from arn.verbs import remove_if_empty
 
 if TYPE_CHECKING:
@@ -265,7 +269,7 @@ def _at_hand(scenes: bool) -> dict[str, str]:
 
     On photographs the last training counts only if it was on photographs; on drawn scenes there is always one.
     """
-    from arn.training.checkpoint import SHIPPED, shipped
+    from arn.inference.weights import SHIPPED, shipped
 
     found = {SHIPPED[name]: name for name in shipped()}
     last = _last_training(scenes)
@@ -542,8 +546,8 @@ def _maps_of(methods: Sequence[Method], dataset: str, source: Source) -> Any:
 
 
 def _levels(maps: Mapping[str, Path | bytes], cache: Cache) -> list[Any]:
-    from arn.benchmark.work import stored_map
-    from arn.data.pairs import read_map
+    from arn.data.images import read_map
+    from arn.evaluation.work import stored_map
 
     return [read_map(place) if isinstance(place, Path) else stored_map(cache, place) for place in maps.values()]
 

@@ -20,7 +20,8 @@ from rich.table import Table
 from arn.data.audit import KINDS, audit, find_pictures, write_report
 from arn.data.catalogue import CATALOGUE, data_root
 from arn.data.fetch import fetch
-from arn.data.pairs import find_dataset, verify
+from arn.data.layout import find_dataset
+from arn.data.verify import verify
 from arn.errors import ArnError
 
 console = Console(highlight=False, soft_wrap=True)

@@ -21,13 +21,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from arn import __version__
-from arn.config import run_hydra, to_plain
+from arn.config.compose import run_hydra
+from arn.config.instantiate import to_plain
 from arn.data.catalogue import CATALOGUE
 from arn.data.sources import find_source
 from arn.errors import ArnError
-from arn.training.checkpoint import EXPORT_FORMAT, Predictor, SquarePredictor, find_weights, input_side, load_network
+from arn.inference.onnx import OnnxModel, require, write_onnx
+from arn.inference.predictor import Predictor, SquarePredictor, input_side
+from arn.inference.weights import EXPORT_FORMAT, find_weights, load_network
 from arn.training.learning import LearnsAlone
-from arn.training.onnx import OnnxModel, require, write_onnx
 
 FILES = ("config.json", "model.onnx", "model.safetensors")
 PICTURES = 8  # that an export is checked on

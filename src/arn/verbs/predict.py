@@ -21,13 +21,15 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from arn.classical import METHODS
-from arn.config import run_hydra, to_plain
+from arn.config.compose import run_hydra
+from arn.config.instantiate import to_plain
 from arn.data.cutouts import cutout
-from arn.data.pairs import PICTURE_SUFFIXES, read_picture, write_atomically, write_map
+from arn.data.images import PICTURE_SUFFIXES, read_picture, write_map
 from arn.errors import ArnError
-from arn.training.allocation import reuse_memory
-from arn.training.checkpoint import load
-from arn.training.onnx import OnnxModel
+from arn.files import write_atomically
+from arn.inference.allocation import reuse_memory
+from arn.inference.onnx import OnnxModel
+from arn.inference.predictor import load
 
 THREADS = 2
 """Of decoding, and as many of encoding: next to the network each has little to do."""

@@ -11,9 +11,11 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from arn.config import provenance, run_hydra, to_plain
-from arn.data.pairs import write_atomically
+from arn.config.compose import run_hydra
+from arn.config.instantiate import to_plain
 from arn.errors import ArnError
+from arn.files import write_atomically
+from arn.provenance import provenance
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -34,7 +36,7 @@ def report(plain: dict[str, Any], command: str = "arn report") -> dict[str, Any]
     Raises:
         ArnError: no finished runs, runs that cannot be compared, or an unknown reference; before anything is written.
     """
-    from arn.benchmark.runner import processor
+    from arn.provenance import processor
     from arn.report.ablation import as_bench, csv, latex, make_report, markdown, sections, warnings
     from arn.report.figures import draw_sweep
     from arn.report.page import write_page

@@ -15,7 +15,9 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from arn.config import Composed, instantiate, run_hydra, sweeps_dir
+from arn.config.compose import Composed, run_hydra
+from arn.config.instantiate import instantiate
+from arn.config.locate import sweeps_dir
 from arn.errors import ArnError
 from arn.multirun.jobs import Job, Launcher, make_jobs, run_and_tell
 
@@ -109,7 +111,7 @@ def sweep(composed: Sequence[Composed], command: Sequence[str]) -> None:
 
 
 def grid(jobs: Sequence[Job], launcher: Launcher, place: Path) -> None:
-    from arn.data.pairs import write_atomically  # OpenCV comes with it, and help should not wait for that
+    from arn.files import write_atomically  # OpenCV comes with it, and help should not wait for that
 
     left = [job for job in jobs if job.record() is None]
     begun = [job for job in left if job.begun()]

@@ -29,16 +29,20 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
-from arn.config import instantiate, run_hash, run_hydra, to_plain
-from arn.config import provenance as config_provenance
+from arn.config.compose import run_hydra
+from arn.config.identity import run_hash
+from arn.config.instantiate import instantiate, to_plain
 from arn.data.catalogue import data_root
 from arn.data.datamodule import SaliencyDataModule
-from arn.data.pairs import write_atomically
 from arn.data.sources import Source
 from arn.errors import ArnError
+from arn.files import write_atomically
+from arn.inference.predictor import Predictor
+from arn.inference.weights import load_network, load_weights, read_checkpoint
 from arn.metrics import SaliencyMetrics
 from arn.multirun.jobs import EXPECTED
 from arn.networks import count_parameters, stage_table
+from arn.provenance import provenance as config_provenance
 from arn.report.runs import write_rows
 from arn.training.callbacks import (
     AtomicCheckpointIO,
@@ -51,7 +55,6 @@ from arn.training.callbacks import (
     log_images,
     write_png,
 )
-from arn.training.checkpoint import Predictor, load_network, load_weights, read_checkpoint
 from arn.training.learning import LearnsAlone, learn
 from arn.training.task import SaliencyTask
 from arn.verbs import remove_if_empty

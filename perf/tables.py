@@ -1,0 +1,153 @@
+"""docs/performance.md's tables from the figures in outputs/perf: python -m perf.tables
+
+What stands between ``<!-- NAME -->`` and ``<!-- end NAME -->`` is written anew from NAME.json; a suite without figures
+keeps the sentence that says so. Run after `make perf` on a quiet machine. No suite: nothing is measured here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from perf.common import OUTPUT
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+
+
+def render(text: str, folder: Path) -> str:
+    """The document with every block renewed whose figures lie in the folder.
+
+    Raises:
+        ValueError: a block that no function renders, or that never ends.
+    """
+
+    def renew(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in BLOCKS:
+            raise ValueError(f"docs/performance.md has a block {name!r}; there are {', '.join(BLOCKS)}")
+        source = folder / f"{name}.json"
+        if not source.is_file():
+            return match[0]
+        lines = [*BLOCKS[name](json.loads(source.read_text()))]
+        return "\n".join([f"<!-- {name} -->", "", *lines, "", f"<!-- end {name} -->"])
+
+    opened = re.findall(r"<!-- (\w+) -->", text)
+    if unended := [name for name in opened if f"<!-- end {name} -->" not in text]:
+        raise ValueError(f"docs/performance.md: no end of {', '.join(unended)}")
+    return re.sub(r"<!-- (\w+) -->.*?<!-- end \1 -->", renew, text, flags=re.DOTALL)
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Markdown; the first column to the left, numbers to the right."""
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
+
+
+def measured(content: dict[str, Any]) -> list[str]:
+    """Under which circumstances, in a line, with an empty line after it."""
+    machine, versions = content["machine"], content["versions"]
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    threads = content.get("threads") or machine.get("threads")
+    told = f"{machine['processor']}, {machine.get('cores_allowed', machine['cores'])} cores"
+    told += f", {threads} threads" if threads else ""
+    told += f"; load before: {machine['load_before']}" if "load_before" in machine else ""
+    turns = f"; {content['turns']} turns" if "turns" in content else ""
+    return [f"{told}; {packages}{turns}.", ""]
+
+
+def between(value: dict[str, float], digits: int = 2) -> str:
+    """Median (low .. high)."""
+    return f"{value['median']:.{digits}f} ({value['low']:.{digits}f} .. {value['high']:.{digits}f})"
+
+
+def goals(content: dict[str, Any]) -> list[str]:
+    """What was to hold, and whether it does."""
+    rows = []
+    for goal in content.get("goals", []):
+        sign = {">=": "at least", "<=": "at most"}[goal["sense"]]
+        verdict = "yes" if goal["holds"] else "**no**"
+        rows.append([f"{goal['case']}: {goal['what']}", f"{goal['found']:.3g}", f"{sign} {goal['bound']:g}", verdict])
+    return ["", *table(["what must hold", "found", "bound", "holds"], rows)] if rows else []
+
+
+def networks(content: dict[str, Any]) -> list[str]:
+    rows = []
+    for case in content["cases"]:
+        for name, seconds in case["seconds"].items():
+            faster, floor = case["times the literal"].get(name), case["times VGG16"].get(name)
+            rows.append(
+                [
+                    f"{case['mode']}, batch {case['batch']}: {name}",
+                    between(seconds, 3),
+                    between(faster) if faster else "",
+                    between(floor) if floor else "",
+                    f"{case['memory'][name]:,.0f}",
+                ]
+            )
+    head = [f"{content['side']} px", "s a batch", "times the literal's speed", "times VGG16's time", "MB"]
+    return [*measured(content), *table(head, rows), *goals(content)]
+
+
+def scaling(content: dict[str, Any]) -> list[str]:
+    names = list(content["growth"])
+    fits = sorted({what for name in names for what in content["growth"][name]})
+    found = [content["growth"][name] for name in names]
+    rows = [[fit, *(f"{one[fit]:.2f}" if fit in one else "" for one in found)] for fit in fits]
+    return [
+        *measured(content),
+        *table(["exponent of the growth of", *names], rows),
+        "",
+        "![Seconds and memory against the input's side and the batch](figures/scaling.png)",
+    ]
+
+
+def loader(content: dict[str, Any]) -> list[str]:
+    rows = []
+    for kind, rate in content["rates"].items():
+        share = content["share of decoding"].get(kind)
+        rows.append([kind, between(rate, 0), f"{100 * share['median']:.0f} %" if share else ""])
+    head = [f"{content['set']}, {content['size']} px, {content['workers']} workers", "pictures/s", "of decoding"]
+    return [*measured(content), *table(head, rows), *goals(content)]
+
+
+def predict(content: dict[str, Any]) -> list[str]:
+    rows = [[name, between(rate, 1)] for name, rate in content["rates"].items()]
+    told = f"{between(content['times one after the other'])} times one step after the other"
+    share = f"{100 * content['share of the network alone']['median']:.0f} % of the network alone"
+    same = "the same" if content["same maps"] else "NOT the same"
+    return [
+        *measured(content),
+        *table([f"{content['pictures']} pictures, {content['network']}", "pictures/s"], rows),
+        "",
+        f"{told}, {share}; maps byte for byte {same}.",
+    ]
+
+
+def startup(content: dict[str, Any]) -> list[str]:
+    rows = [["`arn --help`", between(content["arn --help"], 3)]]
+    rows += [["`arn predict`, one picture, its map written", between(content["arn predict"], 2)]]
+    rows += [[f"`arn train`: {part}", between(seconds, 2)] for part, seconds in content["arn train"].items()]
+    return [*measured(content), *table(["", "s"], rows), *goals(content)]
+
+
+def accuracy(content: dict[str, Any]) -> list[str]:
+    rows = [
+        [f"{row['side']} px: {row['program']}", f"{row['max_f']:.5f}", f"{row['mae']:.5f}", f"{row['furthest']:.4f}"]
+        for row in content["scores"]
+    ]
+    head = [f"{content['network']}, {content['pictures']} pictures", "max F", "MAE", "largest difference of a map"]
+    return [*measured(content), *table(head, rows), *goals(content)]
+
+
+BLOCKS = {one.__name__: one for one in (networks, scaling, loader, predict, startup, accuracy)}
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(render(DOCUMENT.read_text(), OUTPUT))
+    if (OUTPUT / "scaling.png").is_file():
+        shutil.copy(OUTPUT / "scaling.png", DOCUMENT.parent / "figures" / "scaling.png")
+    sys.stdout.write(f"written: {DOCUMENT.relative_to(DOCUMENT.parent.parent)}\n")

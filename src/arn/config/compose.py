@@ -1,0 +1,148 @@
+"""From the command line to composed configs: one, or every job of a multirun."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from arn.config.instantiate import to_plain
+from arn.config.locate import config_dir
+from arn.config.resolvers import register_resolvers
+from arn.errors import ArnError
+
+
+@dataclass(frozen=True)
+class Composed:
+    """One job of a multirun, as Hydra composed it: nothing of it has been run.
+
+    Attributes:
+        overrides: that lead from the primary config to this job; Hydra's own keys are not among them.
+        config: resolved, plain containers.
+        folder: the job's, where ``hydra.sweep.subdir`` names one; else that of the sweep.
+        sweep: the folder of the sweep.
+    """
+
+    overrides: tuple[str, ...]
+    config: dict[str, Any]
+    folder: Path
+    sweep: Path
+
+
+class SweepFolder:
+    """A callback of Hydra's that remembers which folder it makes for a multirun, before any job was composed."""
+
+    begun: tuple[Path, bool] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Hydra's other events mean nothing here. Its base class, which says so, would be imported with every help."""
+        if name.startswith("on_"):
+            return lambda *_, **__: None
+        raise AttributeError(name)
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        folder = Path(str(config.hydra.sweep.dir))
+        type(self).begun = (folder, not folder.exists())
+
+    @classmethod
+    def remove_if_fresh(cls) -> None:
+        """Undo a multirun that could not be composed: a sweep that never began leaves no folder."""
+        if cls.begun is not None and cls.begun[1]:
+            folder = cls.begun[0]
+            if any(path.is_file() and path != folder / "multirun.yaml" for path in folder.rglob("*")):
+                return  # a job has been there
+            shutil.rmtree(folder, ignore_errors=True)
+            for place in folder.parents[:2]:
+                try:
+                    place.rmdir()
+                except OSError:
+                    return
+
+
+def run_hydra(
+    verb: str,
+    recipe: Callable[..., object],
+    arguments: list[str],
+    *,
+    primary: Path | None = None,
+    multirun: Callable[[list[Composed]], None] | None = None,
+) -> None:
+    """Compose ``conf/VERB.yaml`` with the overrides and run the recipe on it, once or as a multirun.
+
+    Args:
+        primary: another config to start from, which finds ``conf/`` on its search path.
+        multirun: gets the composed jobs of a multirun, all of them and none run yet, in place of the recipe.
+
+    Raises:
+        ArnError: an override that Hydra refuses, an output folder that cannot be made, or the recipe's own; of a
+            multirun the first, once the other jobs are done.
+    """
+    register_resolvers()
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come out whole, to be told below in one line
+    original = sys.argv
+    failures: list[ArnError] = []
+    jobs: list[Composed] = []
+
+    def job(config: DictConfig) -> object:
+        sys.argv = original  # ranks of DDP are started again with the command as it was typed
+        try:
+            chosen = HydraConfig.get()
+            if multirun is None or chosen.mode != RunMode.MULTIRUN:
+                return recipe(config)
+            _check_plugins(chosen)
+            sweep = Path(str(chosen.sweep.dir))
+            own = sweep / str(chosen.sweep.subdir)
+            jobs.append(Composed(tuple(chosen.overrides.task), to_plain(config), own, sweep))
+        except ArnError as error:  # carried past Hydra, which would print a remark of its own beside ours
+            failures.append(error)
+        return None
+
+    # argparse takes overrides in one row only; -m may stand anywhere between them.
+    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    sys.argv = [original[0], *flags, *(argument for argument in arguments if argument not in flags)]
+    place, name = (config_dir(), verb) if primary is None else (primary.parent, primary.stem)
+    if primary is not None:
+        sys.argv.append(f"hydra.searchpath=['file://{config_dir()}']")
+    SweepFolder.begun = None
+    try:
+        hydra.main(version_base=None, config_path=str(place.resolve()), config_name=name)(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        SweepFolder.remove_if_fresh()
+        cause = error.__cause__ if error.__cause__ is not None else error
+        lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
+        told = list(dict.fromkeys(line for line in lines if not line.startswith(("full_key", "object_type"))))
+        raise ArnError("; ".join(told)) from error
+    except OSError as error:
+        raise ArnError(f"{error.strerror or error}: {error.filename or 'the output folder'}") from error
+    finally:
+        sys.argv = original
+    if failures:
+        if multirun is not None:
+            SweepFolder.remove_if_fresh()
+        raise failures[0]
+    if jobs and multirun is not None:
+        try:
+            multirun(jobs)
+        except ArnError:
+            SweepFolder.remove_if_fresh()
+            raise
+
+
+def _check_plugins(chosen: Any) -> None:
+    """Raises ArnError for a launcher or sweeper of Hydra's plugins, which would start jobs inside this process."""
+    for kind, ours in (("launcher", "launcher=parallel|slurm"), ("sweeper", "arn sweep tune")):
+        target = str(chosen[kind]["_target_"])
+        if not target.startswith("hydra._internal.core_plugins.basic_"):
+            raise ArnError(f"hydra/{kind}: jobs run in processes of their own, which {target} does not do; use {ours}")

@@ -1,0 +1,196 @@
+"""Training and evaluation pictures as torch data sets, and the loader that can stop in the middle of an epoch."""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from arn.data.samplers import EpochSampler
+from arn.data.sources import Source
+from arn.data.transforms import Augmentation, resize
+
+
+class SquareCache:
+    """Training pairs held in memory, squashed to squares, shared between forked workers.
+
+    An anonymous shared map rather than /dev/shm, which containers often limit to 64 MB.
+
+    Args:
+        side: px that pairs are squashed to.
+        then: px that they are brought to after that, where every epoch would do the same: half of a loader's work.
+    """
+
+    def __init__(self, count: int, side: int, then: int | None = None) -> None:
+        self.side, self.held = side, then or side
+        shape, pixels = (-1, self.held, self.held), max(count, 1) * self.held**2
+        self._filled = np.frombuffer(mmap.mmap(-1, max(count, 1)), np.uint8)
+        self._pictures = np.frombuffer(mmap.mmap(-1, 3 * pixels), np.uint8).reshape(*shape, 3)
+        self._masks = np.frombuffer(mmap.mmap(-1, pixels), np.uint8).reshape(shape)
+
+    def get(self, source: Source, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The pair as it is held, read-only."""
+        if not self._filled[index]:
+            for slot, image in zip((self._pictures, self._masks), source.read(index), strict=True):
+                slot[index] = resize(resize(image, self.side, self.side), self.held, self.held)
+            self._filled[index] = 1
+        picture, mask = self._pictures[index], self._masks[index]
+        picture.flags.writeable = mask.flags.writeable = False
+        return picture, mask
+
+
+class BatchRing:
+    """Places for batches, in memory that forked workers share, so that a batch on its way is three numbers.
+
+    New shared memory for each batch costs more than filling it: its pages are made and mapped one by one, in two
+    processes. A worker writes its batches into its own places, one after the other and round again. That is safe as
+    long as there are more of them than batches asked for, and a batch is copied out before the next is taken.
+    """
+
+    def __init__(self, workers: int, places: int, size: int) -> None:
+        self._memory = np.frombuffer(mmap.mmap(-1, workers * places * size), np.uint8).reshape(workers, places, size)
+        self._next = 0  # of this worker
+
+    def place(self, worker: int) -> int:
+        """The place for a worker's next batch."""
+        place, self._next = self._next, (self._next + 1) % self._memory.shape[1]
+        return place
+
+    def at(self, worker: int, place: int, count: int) -> Tensor:
+        return torch.from_numpy(self._memory[worker, place, :count])
+
+
+class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
+    """Augmented pairs; the key is (epoch, index), so that an item depends on nothing else."""
+
+    def __init__(self, source: Source, sizes: SizeSchedule, augmentation: Augmentation, cache: int | None) -> None:
+        self.source, self.sizes, self.augmentation = source, sizes, augmentation
+        settled = augmentation.crop == 1 and not sizes.by_epoch  # one size, nothing drawn before the resizing
+        self.cache = SquareCache(len(source.stems), cache, sizes.size if settled else None) if cache else None
+        self.ring: BatchRing | None = None
+
+    def __len__(self) -> int:
+        return len(self.source.stems)
+
+    def _read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        return self.cache.get(self.source, index) if self.cache else self.source.read(index)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        epoch, index = key
+        return self.augmentation(*self._read(index), self.sizes.at(epoch), epoch, index)
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Tensor | tuple[int, int, int]:
+        """A batch in one piece, (B pictures and then B masks as rows of bytes) 4B x S x S uint8: see :func:`unpack`.
+
+        In a worker with a ring: its number, the batch's place there, and S. See :class:`ResumableLoader`.
+        """
+        count, side, worker = len(keys), self.sizes.at(keys[0][0]), get_worker_info()
+        size = 4 * count * side**2
+        if self.ring is None or worker is None:
+            batch, told = torch.empty(size, dtype=torch.uint8), None
+        else:
+            place = self.ring.place(worker.id)
+            batch, told = self.ring.at(worker.id, place, size), (worker.id, place, side)
+        batch = batch.view(4 * count, side, side)
+        pictures = batch[: 3 * count].view(count, side, side, 3).numpy()
+        masks = batch[3 * count :].numpy()
+        for place, (epoch, index) in enumerate(keys):
+            self.augmentation.into((pictures[place], masks[place]), *self._read(index), epoch, index)
+        return told or batch
+
+
+class EvaluationSet(Dataset[dict[str, Any]]):
+    """Pictures at the network's input size with masks at native size."""
+
+    def __init__(self, name: str, source: Source, size: int) -> None:
+        self.name, self.source, self.size = name, source, size
+
+    def __len__(self) -> int:
+        return len(self.source.stems)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        picture, mask = self.source.read(index)
+        return {"stem": self.source.stems[index], "picture": resize(picture, self.size, self.size), "mask": mask}
+
+
+class SizeSchedule:
+    """The side of the training square by epoch: one number, or {epoch: px} from which on it holds."""
+
+    def __init__(self, size: int, by_epoch: Mapping[int, int] | None = None) -> None:
+        self.size = size
+        self.by_epoch = {int(epoch): int(px) for epoch, px in (by_epoch or {}).items()}
+
+    @property
+    def largest(self) -> int:
+        return max([self.size, *self.by_epoch.values()])
+
+    def at(self, epoch: int) -> int:
+        begun = [start for start in self.by_epoch if start <= epoch]
+        return self.by_epoch[max(begun)] if begun else self.size
+
+
+class ResumableLoader(DataLoader[Any]):
+    """A DataLoader of a `TrainingSet` that a checkpoint can stop in the middle of an epoch (Lightning's stateful-loader
+    protocol). Its batches are whole, and its workers hand them over by a `BatchRing` where they are forked."""
+
+    _handed_out = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        sampler, data = self.sampler, self.dataset
+        assert isinstance(sampler, EpochSampler)
+        assert isinstance(data, TrainingSet)
+        assert self.batch_size is not None
+        self._handed_out = sampler.start
+        if self.num_workers and data.ring is None and multiprocessing.get_start_method() == "fork":
+            size = 4 * self.batch_size * data.sizes.largest**2
+            data.ring = BatchRing(self.num_workers, (self.prefetch_factor or 2) + 2, size)
+        for batch in super().__iter__():
+            self._handed_out += 1
+            yield unpack(batch if isinstance(batch, Tensor) else self._taken(*batch))
+
+    def _taken(self, worker: int, place: int, side: int) -> Tensor:
+        """A copy of what a worker has written."""
+        assert isinstance(self.dataset, TrainingSet)
+        assert self.dataset.ring is not None
+        assert self.batch_size is not None
+        written = self.dataset.ring.at(worker, place, 4 * self.batch_size * side**2).view(-1, side, side)
+        return written.pin_memory() if self.pin_memory else written.clone()
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batches": self._handed_out % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        assert isinstance(self.sampler, EpochSampler)
+        self.sampler.start = state["batches"]
+
+
+def _to_pictures(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+    # H x W x 3 in memory is channels_last as it stands; it stays uint8 until it is on the device.
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def unpack(batch: Tensor) -> dict[str, Tensor]:
+    """4B x S x S uint8 -> picture B x 3 x S x S (channels_last) and mask B x 1 x S x S, views of it."""
+    count, side = len(batch) // 4, batch.shape[-1]
+    pictures = batch[: 3 * count].view(count, side, side, 3).permute(0, 3, 1, 2)
+    return {"picture": pictures, "mask": batch[3 * count :].unsqueeze(1)}
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def collate_evaluation(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """-> picture B x 3 x S x S uint8, and lists: stem, mask (uint8 H x W tensors at native size)."""
+    return {
+        "picture": _to_pictures([item["picture"] for item in items]),
+        "mask": [torch.from_numpy(np.ascontiguousarray(item["mask"])) for item in items],
+        "stem": [item["stem"] for item in items],
+    }

@@ -1,0 +1,230 @@
+"""Pictures, masks and maps as files: reading every format met in the wild, and writing maps.
+
+At the edges of this package a picture is uint8 RGB, H x W x 3, and masks and maps are uint8 gray, H x W, 0..255.
+What is done with every format is in docs/datasets.md; the rule throughout is that nothing is guessed where a wrong
+guess would go unseen. An error that a user can mend is an `ArnError` that names the file.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from arn.data.layout import Pair
+from arn.errors import ArnError
+from arn.files import write_atomically
+
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
+
+
+# Channels of a gray mask stored as RGB differ by this much at most; JPEG's chroma rounding stays well below.
+GRAY_TOLERANCE = 16
+
+
+def read_picture(path: Path, at_least: int | None = None) -> NDArray[np.uint8]:
+    """A picture as uint8 RGB, H x W x 3, the way up that its EXIF orientation says.
+
+    With ``at_least``, px, a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size (a side rounded up), which costs a
+    fraction, as long as its shorter side stays at least that: near to area-averaging, but not equal to it, so for
+    training only.
+
+    Gray and palette pictures become RGB; transparency is laid over white, as viewers do; CMYK is converted without
+    colour management, and embedded colour profiles are ignored; of 16 bits the upper 8 are kept. The first frame of an
+    animation. Raises ArnError naming the file when it is missing, truncated or no picture.
+    """
+    data = read_bytes(path)
+    if _is_ordinary_jpeg(data):
+        # Twice as fast as PIL and equal to it bit for bit (both decode with libjpeg-turbo; asserted on real pictures).
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        if at_least is not None:
+            flags |= _reduction(data, at_least)
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if decoded is not None:
+            return decoded  # type: ignore[return-value]
+    image = _open(path, data)
+    if image.mode.startswith("I;16"):
+        return np.repeat(_upper_bits(np.array(image))[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.array(image.convert("RGB"))
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """A mask as uint8 gray, H x W, 0..255, the way up that its EXIF orientation says; graded values are kept.
+
+    1-bit masks read as 0 and 255. So do masks whose only values are 0 and 1 (in 8 or 16 bits, gray or palette): stored
+    class numbers, which any threshold would silently read as empty. JPEG is the exception, where a 1 is noise. RGB and
+    palette masks are read as gray when their channels agree within `GRAY_TOLERANCE`; black and one colour is 0 and 255.
+    Transparency: see docs/datasets.md.
+
+    Raises ArnError naming the file when it is missing, truncated, no picture, or of several colours.
+    """
+    data = read_bytes(path)
+    # Three times as fast as PIL and equal to it (asserted on real masks); a damaged one is left to PIL to tell.
+    gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _is_ordinary_png(data) else None
+    kind: str | None = "PNG"
+    if gray is None:
+        image = _open(path, data)
+        gray, kind = _gray(path, image), image.format
+    if gray.max() == 1 and kind != "JPEG":
+        gray *= 255
+    return np.asarray(gray, np.uint8)
+
+
+def read_map(path: Path) -> NDArray[np.uint8]:
+    """A saliency map as uint8 gray, H x W, 0..255: as `read_mask`, but a map that never passes 1 is left so dark."""
+    return _gray(path, _open(path, read_bytes(path)))
+
+
+def check_same_size(pair: Pair, picture: NDArray[Any], mask: NDArray[Any]) -> None:
+    """Raises ArnError, naming both files and sizes, unless `picture` and `mask` have the same height and width."""
+    (height, width), (mask_height, mask_width) = picture.shape[:2], mask.shape[:2]
+    if (height, width) != (mask_height, mask_width):
+        turned = " It looks turned by 90 degrees: does only one of them carry an EXIF orientation?"
+        raise ArnError(
+            f"{pair.picture} is {width} x {height} pixels but its mask {pair.mask} is {mask_width} x {mask_height}: "
+            "a mask has its picture's size." + (turned if (height, width) == (mask_width, mask_height) else "")
+        )
+
+
+def read_bytes(path: Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ArnError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def _is_ordinary_jpeg(data: bytes) -> bool:
+    """Whether OpenCV decodes these bytes exactly: 8-bit gray or YCbCr JPEG, whole, without EXIF or XMP.
+
+    OpenCV before 4.11 fills the missing rest of a truncated JPEG with gray, so a file must end as JPEG does; any doubt
+    is left to PIL, which is strict.
+    """
+    if not (data.startswith(b"\xff\xd8\xff") and data.endswith(b"\xff\xd9")):
+        return False
+    at = 2
+    while at + 10 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xE1 or marker == 0xDA:  # APP1: EXIF or XMP, either can turn the picture; SOS before any SOF
+            return False
+        if marker in (0xC0, 0xC1, 0xC2):  # SOF: baseline, extended, progressive
+            return data[at + 4] == 8 and data[at + 9] in (1, 3)
+        at += 2 + length
+    return False
+
+
+def _reduction(data: bytes, at_least: int) -> int:
+    """OpenCV's flag for the smallest scale at which an ordinary JPEG's sides are at least so many px; 0 for full."""
+    at = 2
+    while data[at + 1] not in (0xC0, 0xC1, 0xC2):
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    shorter = min(int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big"))
+    for scale, flag in ((8, 64), (4, 32), (2, 16)):  # what the IMREAD_REDUCED flags have beside gray or colour
+        if shorter // scale >= at_least:
+            return flag
+    return 0
+
+
+def _is_ordinary_png(data: bytes) -> bool:
+    """Whether OpenCV decodes these bytes as PIL does: a whole gray PNG of 1 or 8 bits, opaque, without EXIF."""
+    if not (data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR" and data[24:26] in (b"\1\0", b"\x08\0")):
+        return False
+    at = 8
+    while at + 12 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if kind in (b"tRNS", b"eXIf", b"acTL"):
+            return False
+        at += 12 + length
+        if kind == b"IEND":
+            return at <= len(data)
+    return False
+
+
+def _open(path: Path, data: bytes) -> Image.Image:
+    """The whole picture, decoded by PIL and turned as its EXIF orientation says; `format` is kept."""
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data))
+        kind = image.format
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        image.format = kind
+    except Image.UnidentifiedImageError as error:
+        raise ArnError(f"{path} is no picture that can be read ({len(data)} bytes); replace or remove it.") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+        raise ArnError(f"{path} is truncated or damaged ({error}); replace or remove it.") from error
+    except Image.DecompressionBombError as error:
+        raise ArnError(f"{path} is too large to read ({error}).") from error
+    if image.mode in ("I", "F"):
+        raise ArnError(f"{path} holds 32-bit values, whose range is unknown; store it with 8 or 16 bits.")
+    return image
+
+
+def _upper_bits(wide: NDArray[Any]) -> NDArray[np.uint8]:
+    """16-bit gray as 8-bit: the upper byte, unless no value passes 255, when they are 8-bit values stored wide."""
+    return (wide if wide.max() <= 255 else wide >> 8).astype(np.uint8)
+
+
+def _gray(path: Path, image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode == "1":
+        return np.array(image, np.uint8) * np.uint8(255)
+    if image.mode == "L" and not image.has_transparency_data:
+        return np.array(image)
+    if image.mode.startswith("I;16"):
+        return _upper_bits(np.array(image))
+    if image.has_transparency_data:
+        layered = np.array(image.convert("RGBA"))
+        colours, alpha = layered[:, :, :3], layered[:, :, 3]
+        if alpha.min() == 255:
+            pass
+        elif (colours == colours[0, 0]).all():  # one colour throughout: the shape is in the transparency
+            return alpha.copy()
+        else:  # what is transparent is background
+            colours = (colours.astype(np.uint16) * alpha[:, :, None] // 255).astype(np.uint8)
+    else:
+        colours = np.array(image.convert("RGB"))
+    return _gray_of_colours(path, colours)
+
+
+def _gray_of_colours(path: Path, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    low, high = colours.min(axis=2), colours.max(axis=2)
+    if int((high - low).max()) <= GRAY_TOLERANCE:
+        return ((colours.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8)
+    shape = high > 0
+    if (colours[shape] == colours[shape][0]).all():
+        return shape.astype(np.uint8) * np.uint8(255)
+    raise ArnError(
+        f"{path} has several colours where a gray mask or map is expected (class labels or a picture?); "
+        "store the object white on black."
+    )
+
+
+def write_map(path: Path, array: NDArray[Any]) -> None:
+    """Writes a map as 8-bit gray PNG, whole or not at all; missing folders above it are made.
+
+    `array` is H x W: float in 0..1 (rounded to the nearest of 256 levels), uint8, or bool. Raises ValueError for
+    anything else, NaN included, and ArnError naming the path when the disk is full or the folder cannot be written.
+    """
+    values = np.asarray(array)
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"a map is H x W, not of shape {values.shape}")
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8) * np.uint8(255)
+    elif np.issubdtype(values.dtype, np.floating):
+        if not (values.min() >= 0 and values.max() <= 1):  # NaN fails this as well
+            raise ValueError(f"a float map is within 0..1, not {values.min()}..{values.max()}")
+        values = np.rint(values.astype(np.float32) * 255).astype(np.uint8)
+    elif values.dtype != np.uint8:
+        raise ValueError(f"a map is float, uint8 or bool, not {values.dtype}")
+    done, encoded = cv2.imencode(".png", np.ascontiguousarray(values))
+    if not done:
+        raise ValueError(f"OpenCV cannot encode a map of shape {values.shape}")
+    write_atomically(path, encoded.tobytes())

@@ -1,0 +1,133 @@
+"""Where pictures and masks lie: the layouts of data sets, and pairs of files by their stems."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arn.data.catalogue import CATALOGUE, PLAIN, data_root
+from arn.data.images import PICTURE_SUFFIXES
+from arn.errors import ArnError
+from arn.files import listed
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and its mask (None where only the picture exists, as for `arn predict`), known by their stem."""
+
+    stem: str
+    picture: Path
+    mask: Path | None
+
+
+def find_dataset(name_or_path: str | Path, root: Path | None = None) -> list[Pair]:
+    """All pairs of a data set, sorted by stem.
+
+    `name_or_path` is a name of the catalogue (in any case), looked for as `<root>/<NAME>`; or a folder of the user's
+    own, given as a path or as a name below `root`. The folder holds `images` and `masks`, or what the authors of a data
+    set of the catalogue released. `root` is `data_root()` unless given.
+
+    Raises ArnError, saying where it looked, when there is no such folder, no known layout in it, or when pictures and
+    masks do not match one to one.
+    """
+    root = data_root() if root is None else root
+    given = str(name_or_path)
+    known = {name.lower(): dataset for name, dataset in CATALOGUE.items()}.get(given.lower())
+    if known is not None:
+        # An archive unpacked inside a folder of its own name nests the name once more.
+        bases = [root / known.name, root / known.name / known.name]
+        layouts = known.layouts
+        remedy = f"Get it from {known.source} and lay it there, or set ARN_DATA_DIR to the folder that holds it."
+    else:
+        bases = list(dict.fromkeys([Path(given).expanduser(), root / given]))
+        layouts = tuple(dict.fromkeys([PLAIN, *(one for dataset in CATALOGUE.values() for one in dataset.layouts)]))
+        close = difflib.get_close_matches(given.upper(), CATALOGUE, n=1)
+        remedy = (
+            f"Did you mean {close[0]}? " if close else ""
+        ) + f"Name a folder with {PLAIN.images}/ and {PLAIN.masks}/ in it, or one of {', '.join(CATALOGUE)}."
+
+    for base in bases:
+        for layout in layouts:
+            if _exists(base / layout.images) and _exists(base / layout.masks):
+                return find_pairs(base / layout.images, base / layout.masks)
+
+    folders = [base for base in bases if base.is_dir()]
+    if not folders:
+        raise ArnError(f"No data set '{given}': there is no folder {_either(map(str, bases))}. {remedy}")
+    shown = layouts if known is not None else (PLAIN,)
+    raise ArnError(
+        f"No pictures with masks in {folders[0]}: looked there for "
+        f"{_either(f'{one.images} with {one.masks}' for one in shown)}. {remedy}"
+    )
+
+
+def find_pairs(images: Path, masks: Path | None) -> list[Pair]:
+    """Pairs each picture with the mask of its stem; sorted by stem.
+
+    `images` and `masks` are folders (not searched below; hidden files are passed over) or a folder with a pattern of
+    names such as `Imgs/*.jpg`; `images` may also be one picture. With `masks` None every pair's mask is None.
+
+    Raises ArnError listing the stems when there are no pictures, two files of one stem, pictures without a mask, or
+    masks without a picture: they are never passed over in silence.
+    """
+    pictures = _by_stem(images, "pictures")
+    if not pictures:
+        raise ArnError(
+            f"No pictures in {images}: expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))} directly in it."
+        )
+    if masks is None:
+        return [Pair(stem, path, None) for stem, path in sorted(pictures.items())]
+    truths = _by_stem(masks, "masks")
+    missing, extra = sorted(pictures.keys() - truths.keys()), sorted(truths.keys() - pictures.keys())
+    if missing or extra:
+        said = [
+            f"{len(stems)} of {of} without a {what}: {listed(stems)}"
+            for stems, of, what in (
+                (missing, f"{len(pictures)} pictures", "mask"),
+                (extra, f"{len(truths)} masks", "picture"),
+            )
+            if stems
+        ]
+        raise ArnError(
+            f"Pictures in {images} and masks in {masks} do not match: {'; '.join(said)}. "
+            "A mask carries its picture's name apart from the ending; add or remove the files named."
+        )
+    return [Pair(stem, pictures[stem], truths[stem]) for stem in sorted(pictures)]
+
+
+def _exists(place: Path) -> bool:
+    """Whether a folder, or a folder and pattern, holds anything."""
+    return place.is_dir() or ("*" in place.name and any(place.parent.glob(place.name)))
+
+
+def _by_stem(place: Path, what: str) -> dict[str, Path]:
+    if place.is_dir():
+        files: list[Path] = list(place.iterdir())
+    elif "*" in place.name:
+        files = list(place.parent.glob(place.name))
+    elif place.is_file():
+        files = [place]
+    else:
+        raise ArnError(f"There is no folder {place} to read {what} from.")
+    found: dict[str, Path] = {}
+    twice: dict[str, list[str]] = {}
+    for path in sorted(files):
+        # macOS leaves '._NAME.jpg' beside NAME.jpg in archives: hidden files are none of the data set's.
+        if path.name.startswith(".") or path.suffix.lower() not in PICTURE_SUFFIXES:
+            continue
+        if path.stem in found:
+            twice.setdefault(path.stem, [found[path.stem].name]).append(path.name)
+        found[path.stem] = path
+    if twice:
+        folder = place.parent if "*" in place.name else place
+        raise ArnError(
+            f"{len(twice)} stems stand for more than one of the {what} in {folder}: "
+            f"{listed([' and '.join(names) for names in twice.values()])}. Keep one file of each."
+        )
+    return found
+
+
+def _either(places: Any) -> str:
+    return " or ".join(places)

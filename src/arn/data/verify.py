@@ -1,0 +1,117 @@
+"""Checking a whole data set: every file read, and what is wrong or odd about it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from arn.data.catalogue import Dataset
+from arn.data.images import check_same_size, read_bytes, read_mask, read_picture
+from arn.data.layout import Pair
+from arn.errors import ArnError
+from arn.files import listed
+
+
+@dataclass
+class Report:
+    """What `verify` found. Stems are sorted; `errors` make a set unfit to use, the rest is worth knowing."""
+
+    found: int
+    expected: int | None = None
+    unreadable: list[str] = field(default_factory=list)  # messages, each naming its file
+    mismatched: list[str] = field(default_factory=list)  # messages of `check_same_size`
+    empty: list[str] = field(default_factory=list)  # stems: no mask pixel above 127
+    full: list[str] = field(default_factory=list)  # stems: every mask pixel above 127
+    graded: list[str] = field(default_factory=list)  # stems: masks with values between 0 and 255
+    identical: list[tuple[str, ...]] = field(default_factory=list)  # groups of stems: pictures equal byte for byte
+
+    @property
+    def errors(self) -> list[str]:
+        """One line for each thing that must be mended before use."""
+        short = self.expected is not None and self.found != self.expected
+        counted = [f"{self.found} pairs, where {self.expected} were published."] if short else []
+        return counted + self.unreadable + self.mismatched
+
+    @property
+    def notes(self) -> list[str]:
+        """One line for each kind of thing worth knowing."""
+        groups = [" = ".join(group) for group in self.identical]
+        return [
+            f"{len(stems)} {what}: {listed(stems)}"
+            for stems, what in (
+                (self.empty, "empty masks (nothing above 127)"),
+                (self.full, "masks that fill the picture"),
+                (self.graded, "masks with gray values"),
+                (groups, "groups of byte-identical pictures"),
+            )
+            if stems
+        ]
+
+
+def verify(
+    pairs: Sequence[Pair],
+    dataset: Dataset | None = None,
+    *,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Reads every picture and mask and reports what is wrong or odd; a bad file is reported, never raised.
+
+    `dataset` gives the published count to compare with. `progress(done, total)` is called from this thread after each
+    pair. `threads` is the number of processors, at most 8, unless given: decoding releases the interpreter.
+    """
+    report = Report(found=len(pairs), expected=dataset.count if dataset else None)
+    digests: defaultdict[bytes, list[str]] = defaultdict(list)
+    with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
+        for done, (pair, seen) in enumerate(zip(pairs, pool.map(_look, pairs), strict=True), start=1):
+            report.unreadable += seen.unreadable
+            report.mismatched += seen.mismatched
+            if seen.digest is not None:
+                digests[seen.digest].append(pair.stem)
+            for kind in seen.kinds:
+                getattr(report, kind).append(pair.stem)
+            if progress is not None:
+                progress(done, len(pairs))
+    report.identical = sorted(tuple(sorted(stems)) for stems in digests.values() if len(stems) > 1)
+    return report
+
+
+@dataclass
+class _Seen:
+    digest: bytes | None = None
+    unreadable: list[str] = field(default_factory=list)
+    mismatched: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+
+
+def _look(pair: Pair) -> _Seen:
+    seen = _Seen()
+    picture = mask = None
+    try:
+        seen.digest = hashlib.sha256(read_bytes(pair.picture)).digest()
+        picture = read_picture(pair.picture)
+    except ArnError as error:
+        seen.unreadable.append(str(error))
+    if pair.mask is None:
+        return seen
+    try:
+        mask = read_mask(pair.mask)
+    except ArnError as error:
+        seen.unreadable.append(str(error))
+        return seen
+    if picture is not None:
+        try:
+            check_same_size(pair, picture, mask)
+        except ArnError as error:
+            seen.mismatched.append(str(error))
+    if mask.max() <= 127:
+        seen.kinds.append("empty")
+    elif mask.min() > 127:
+        seen.kinds.append("full")
+    if ((mask > 0) & (mask < 255)).any():
+        seen.kinds.append("graded")
+    return seen

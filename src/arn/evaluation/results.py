@@ -1,0 +1,249 @@
+"""A bench's findings as plain data: what bench.json holds, and what tables, figures and the page are made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any
+
+from arn.errors import ArnError
+from arn.evaluation.cache import Cache
+from arn.evaluation.statistics import bootstrap, compare, holm
+from arn.evaluation.views import View
+from arn.files import digest
+from arn.inference.methods import Method
+from arn.metrics.functional import Rows
+from arn.metrics.protocols import Protocol
+from arn.provenance import code_version
+
+SCHEMA = 1
+
+# What tables can show, in their order: name -> (heading, higher is better, measure it needs).
+SCORES = MappingProxyType(
+    {
+        "max_f": ("max F", True, "f"),
+        "mae": ("MAE", False, "mae"),
+        "mean_f": ("mean F", True, "f"),
+        "adaptive_f": ("adaptive F", True, "f"),
+        "s_measure": ("S", True, "s"),
+        "max_e": ("max E", True, "e"),
+        "mean_e": ("mean E", True, "e"),
+        "adaptive_e": ("adaptive E", True, "e"),
+        "weighted_f": ("weighted F", True, "wf"),
+    }
+)
+
+_CURVES = ("precision", "recall", "f_curve", "e_curve", "thresholds")
+
+# What per-picture tables give: the data set's max F has no value of a single picture, whose own maximum stands for it.
+PER_PICTURE = ("mae", "best_f", "adaptive_f", "s_measure", "best_e", "adaptive_e", "weighted_f")
+
+
+def shown(measures: Sequence[str]) -> list[str]:
+    """The scores that these measures give, in the order of tables."""
+    return [name for name, (_, _, measure) in SCORES.items() if measure in measures]
+
+
+def view_id(view: View) -> str:
+    return f"{view.label}/{view.protocol.name}"
+
+
+def describe_views(views: Iterable[View], pictures: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": view_id(view),
+            "dataset": view.dataset,
+            "label": view.label,
+            "protocol": view.protocol.name,
+            "note": view.note,
+            "pictures": len(view.stems) if view.stems is not None else pictures[view.dataset],
+        }
+        for view in views
+    ]
+
+
+def describe_methods(methods: Iterable[Method]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": one.name,
+            "kind": one.kind,
+            "source": one.source,
+            "trained_on": None if one.trained_on is None else "+".join(one.trained_on),
+            "parameters": one.parameters,
+        }
+        for one in methods
+    ]
+
+
+def describe_protocols(protocols: Iterable[Protocol]) -> list[dict[str, str]]:
+    return [{"name": one.name, "description": one.description, "source": one.source} for one in protocols]
+
+
+def score_entry(
+    method: str,
+    view: View,
+    rows: Rows,
+    of: int,
+    cache: Cache,
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    seconds: float | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """A method on a view: every aggregate with its bootstrap interval, and the curves.
+
+    `of`: pictures of the set, `len(rows)` of which were scored.
+    """
+    scores = rows.compute()
+    names = shown(rows.measures)
+    key = _statistics_key("interval", [rows], names, resamples, confidence, seed)
+    intervals = _kept(
+        cache,
+        key,
+        lambda: (
+            {
+                name: [one.low, one.high, one.standard_error]
+                for name, one in bootstrap(rows, names, resamples=resamples, confidence=confidence, seed=seed).items()
+            }
+            if resamples and len(rows) > 1
+            else {}
+        ),
+    )
+    return {
+        "method": method,
+        "view": view_id(view),
+        "pictures": len(rows),
+        "of": of,
+        "values": {name: value for name, value in scores.items() if isinstance(value, float)},
+        "intervals": {name: found[:2] for name, found in intervals.items()},
+        "standard_errors": {name: found[2] for name, found in intervals.items()},
+        "curves": {name: scores[name].tolist() for name in _CURVES if name in scores},
+        "seconds_per_picture": seconds,
+        "device": device,
+    }
+
+
+def ranked(entries: Iterable[Mapping[str, Any]], score: str) -> list[Mapping[str, Any]]:
+    """Best first; equal ones in the order given."""
+    sign = -1 if SCORES[score][1] else 1
+    return sorted(entries, key=lambda one: sign * one["values"][score])
+
+
+def comparisons(
+    entries: Sequence[Mapping[str, Any]],
+    rows: Mapping[tuple[str, str], Rows],
+    cache: Cache,
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """The best method of each view and score against the next: difference, interval, and p of the sign-flip test.
+
+    `rows`: by method and view. P values are corrected over all comparisons together (Holm); a difference is called
+    significant where the corrected one is at most 1 - confidence.
+    """
+    options: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
+    views = dict.fromkeys(one["view"] for one in entries)
+    found: list[dict[str, Any]] = []
+    for view in views:
+        here = [one for one in entries if one["view"] == view]
+        if len(here) < 2 or here[0]["pictures"] < 2 or not resamples:
+            continue
+        names = [name for name in SCORES if name in here[0]["values"]]
+        pairs: dict[tuple[str, str], list[str]] = {}
+        for name in names:
+            best, following = ranked(here, name)[:2]
+            pairs.setdefault((best["method"], following["method"]), []).append(name)
+        for (best_name, next_name), scores in pairs.items():
+            first, second = rows[best_name, view], rows[next_name, view]
+            key = _statistics_key("comparison", [first, second], scores, resamples, confidence, seed)
+
+            def computed(a: Rows = first, b: Rows = second, names: list[str] = scores) -> dict[str, Any]:
+                return {name: asdict(one) for name, one in compare(a, b, names, **options).items()}
+
+            for name, one in _kept(cache, key, computed).items():
+                gap = one["difference"]
+                found.append(
+                    {
+                        "view": view,
+                        "score": name,
+                        "first": best_name,
+                        "second": next_name,
+                        "difference": gap["estimate"],
+                        "low": gap["low"],
+                        "high": gap["high"],
+                        "p": one["p_sign_flip"],
+                    }
+                )
+    corrected = holm({str(number): one["p"] for number, one in enumerate(found)})
+    for number, one in enumerate(found):
+        one["p_holm"] = corrected[str(number)]
+        one["significant"] = one["p_holm"] <= 1 - confidence
+    order = list(SCORES)
+    places = {view: number for number, view in enumerate(views)}
+    return sorted(found, key=lambda one: (places[one["view"]], order.index(one["score"])))
+
+
+def _statistics_key(
+    what: str, tables: Sequence[Rows], names: Sequence[str], resamples: int, confidence: float, seed: int
+) -> bytes:
+    parts: list[str | bytes] = [what, code_version("arn.evaluation.statistics", "arn.metrics"), repr(list(names))]
+    parts.append(repr((resamples, confidence, seed)))
+    for rows in tables:
+        parts += [repr(rows.protocol), repr(rows.stems), rows.table.tobytes()]
+    return digest(*parts)
+
+
+def _kept(cache: Cache, key: bytes, compute: Any) -> dict[str, Any]:
+    stored = cache.get(key)
+    if stored is not None:
+        return dict(json.loads(stored))
+    found: dict[str, Any] = compute()
+    cache.put(key, json.dumps(found).encode())
+    return found
+
+
+# Table 1 of Sun, Li and Guan (arXiv 1808.01634): MAE and max F as printed.
+_TABLE_1 = {
+    "Amulet": ((0.0976, 0.7429), (0.0997, 0.8373), (0.0507, 0.9204), (0.0589, 0.9154)),
+    "RBD": ((0.1609, 0.5712), (0.2030, 0.6353), (0.1484, 0.6970), (0.1769, 0.6778)),
+    "KSR": ((0.1306, 0.6781), (0.1540, 0.7694), (0.1201, 0.7922), (0.1322, 0.8287)),
+    "UCF": ((0.1203, 0.7296), (0.1155, 0.8230), (0.0620, 0.8877), (0.0691, 0.9034)),
+    "MB": ((0.1566, 0.5887), (0.1955, 0.6673), (0.1482, 0.6961), (0.1741, 0.7133)),
+    "NLDF": ((0.0796, 0.7532), (0.0977, 0.8309), (0.0477, 0.9020), (0.0626, 0.9050)),
+    "SRM": ((0.0694, 0.7690), (0.0835, 0.8473), (0.0459, 0.9058), (0.0544, 0.9172)),
+    "ARN": ((0.0714, 0.7750), (0.0815, 0.8591), (0.0451, 0.9163), (0.0637, 0.9133)),
+}
+_TABLE_1_SETS = ("DUT-OMRON", "PASCAL-S", "HKU-IS", "ECSSD")
+
+PRINTED = ("table1",)
+
+
+def printed(name: str | None) -> dict[str, Any] | None:
+    """Figures as a paper prints them, to stand beside measured ones: ``table1``. Raises ArnError for another name."""
+    if name is None:
+        return None
+    if name not in PRINTED:
+        raise ArnError(f"printed={name}: there is {', '.join(PRINTED)}")
+    return {
+        "label": "Table 1 of Sun, Li and Guan (arXiv 1808.01634)",
+        "note": (
+            "as printed, not measured here. Its DUT-OMRON column mixes test sets (ARN trains on 3,500 of the 5,168 "
+            "pictures), and Amulet's HKU-IS max F is .024 above independent evaluations of the same maps."
+        ),
+        "rows": [
+            {
+                "method": method,
+                "values": {
+                    dataset: {"mae": mae, "max_f": max_f}
+                    for dataset, (mae, max_f) in zip(_TABLE_1_SETS, cells, strict=True)
+                },
+            }
+            for method, cells in _TABLE_1.items()
+        ],
+    }

@@ -1,0 +1,194 @@
+"""One picture's share of a bench: its map if it is still to be made, and its scores. Runs in worker processes.
+
+Every result goes to the cache at once, so whatever a killed run had finished is there for the next. Nothing here
+imports torch: a worker starts in about a second.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from arn.data.images import read_map
+from arn.data.sources import Source
+from arn.errors import ArnError
+from arn.evaluation.cache import Cache
+from arn.files import digest
+from arn.inference.methods import Maker
+from arn.metrics.functional import eight_bits, score_row, width
+from arn.metrics.protocols import Protocol
+from arn.provenance import code_version
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How maps are scored: under each of the protocols, by the same measures."""
+
+    protocols: tuple[Protocol, ...]
+    measures: tuple[str, ...]
+
+    def keys(self, of_map: bytes, of_mask: bytes) -> tuple[bytes, ...]:
+        """What the scores of a map against a mask are known by, one key a protocol."""
+        engine = code_version("arn.metrics", "arn.data.images")
+        return tuple(digest("row", engine, repr(one), repr(self.measures), of_map, of_mask) for one in self.protocols)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Some pictures of a data set for one method.
+
+    Attributes:
+        source: these pictures alone.
+        maps: for each, the file of its map; the map itself, uint8; or None, where `maker` is to make it.
+        map_keys, mask_keys: for each, content hashes of map and mask.
+    """
+
+    method: str
+    dataset: str
+    source: Source
+    maps: Sequence[Path | NDArray[np.uint8] | None]
+    map_keys: Sequence[bytes]
+    mask_keys: Sequence[bytes]
+    maker: Maker | None
+    rules: Rules
+    cache: Cache
+
+
+Scored = list[tuple[str, tuple[NDArray[np.float64], ...]]]
+
+
+def do(job: Job) -> Scored:
+    """Stem and rows, one a protocol, of each picture. Raises ArnError naming the method, data set and stem."""
+    found: Scored = []
+    for index, stem in enumerate(job.source.stems):
+        picture = None
+        given = job.maps[index]
+        if given is None:
+            key = job.map_keys[index]
+            levels = stored_map(job.cache, key)
+            if levels is None:
+                assert job.maker is not None
+                picture, mask = job.source.read(index)
+                levels = eight_bits(np.asarray(job.maker.maps([picture])[0]))
+                store_map(job.cache, key, levels)
+        else:
+            levels = read_map(given) if isinstance(given, Path) else given
+        if picture is None:
+            mask = job.source.mask(index)
+        rows = []
+        try:
+            keys = job.rules.keys(job.map_keys[index], job.mask_keys[index])
+            for protocol, key in zip(job.rules.protocols, keys, strict=True):
+                row = stored_row(job.cache, key, job.rules.measures)
+                if row is None:
+                    row = score_row(levels, mask, protocol, job.rules.measures, stem)
+                    job.cache.put(key, row.tobytes())
+                rows.append(row)
+        except ArnError as error:
+            raise ArnError(f"{job.method} on {job.dataset}: {error}") from error
+        found.append((stem, tuple(rows)))
+    return found
+
+
+def stored_row(cache: Cache, key: bytes, measures: tuple[str, ...]) -> NDArray[np.float64] | None:
+    data = cache.get(key)
+    return None if data is None or len(data) != 8 * width(measures) else np.frombuffer(data, np.float64)
+
+
+def stored_map(cache: Cache, key: bytes) -> NDArray[np.uint8] | None:
+    data = cache.get(key)
+    if data is None:
+        return None
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return None if decoded is None else np.asarray(decoded, np.uint8)
+
+
+def store_map(cache: Cache, key: bytes, levels: NDArray[np.uint8]) -> None:
+    done, data = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert done
+    cache.put(key, data.tobytes())
+
+
+# ----------------------------------------------------------------------------------------------------------- processes
+
+# Fewer pictures than this are done by the time that worker processes have started.
+POOL_FROM = 100
+
+
+class Workers:
+    """Processes that take calls, or this process itself where one is enough: `with Workers(2) as workers`."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=kind is None, cancel_futures=True)
+
+    def map(
+        self, call: Callable[[Any], Any], items: Iterator[tuple[int, Any]], total: int
+    ) -> Iterator[tuple[int, Any]]:
+        """(weight, result) of each call as they end, in any order; `items` are (weight, argument), drawn as needed.
+
+        At most a few arguments are in flight, so that memory does not grow with their number. `total` is the sum of
+        the weights: little work is done here, without starting processes.
+        """
+        if self.count == 1 or (self._pool is None and total < POOL_FROM):
+            for weight, item in items:
+                yield weight, call(item)
+            return
+        pool = self._started()
+        pending: dict[Future[Any], int] = {}
+        try:
+            for weight, item in items:
+                pending[pool.submit(call, item)] = weight
+                if len(pending) >= 3 * self.count:
+                    yield from self._ended(pending)
+            while pending:
+                yield from self._ended(pending)
+        except BaseException:
+            for future in pending:
+                future.cancel()
+            raise
+
+    @staticmethod
+    def _ended(pending: dict[Future[Any], int]) -> Iterator[tuple[int, Any]]:
+        done, _ = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            weight = pending.pop(future)
+            yield weight, future.result()
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # spawn: a fork of a process whose libraries run threads can hang.
+            self._pool = ProcessPoolExecutor(self.count, get_context("spawn"), initializer=_begin)
+        return self._pool
+
+
+def _begin() -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends its workers
+    cv2.setNumThreads(1)
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:  # a parent that was killed outright leaves nobody behind
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

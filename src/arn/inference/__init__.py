@@ -1,0 +1,1 @@
+"""Maps from pictures: trained networks, ONNX files, training-free methods and folders of published maps."""

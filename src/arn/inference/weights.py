@@ -1,0 +1,164 @@
+"""Reading trained networks: checkpoints, always with ``weights_only=True``, and exports. A file is data, never code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from arn.config.instantiate import instantiate
+from arn.errors import ArnError
+
+CONFIG_KEY = "arn_config"
+"""Where a checkpoint keeps the run's resolved config, as plain numbers, strings, lists and dicts."""
+
+
+EXPORT_FORMAT = 1
+"""Version of what `arn export` writes; to be raised when an older ARN could not read it rightly."""
+
+
+SHIPPED = {"arn_lite": "ARN-Lite", "arn": "ARN"}
+"""Trained networks that may come with the package, by the name that `arn.load` takes, and what tables call them."""
+
+
+_PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
+
+
+def shipped() -> dict[str, Path]:
+    """The trained networks that came with this installation: name -> export folder."""
+    return {name: _PRETRAINED / name for name in SHIPPED if (_PRETRAINED / name / "model.safetensors").is_file()}
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The raw checkpoint on CPU.
+
+    Raises:
+        ArnError: missing, truncated, holding anything but plain data, or not written by ARN.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ArnError(f"no checkpoint at {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError, OSError) as error:
+        raise ArnError(
+            f"{path} cannot be read as a checkpoint: it is truncated, damaged or holds more than plain data "
+            f"({type(error).__name__})"
+        ) from error
+    if not isinstance(state, dict) or CONFIG_KEY not in state or "state_dict" not in state:
+        raise ArnError(f"{path} is not a checkpoint of ARN: it has no {CONFIG_KEY!r} entry")
+    return state
+
+
+def load_weights(network: nn.Module, state: dict[str, Tensor], origin: str | Path) -> None:
+    """Load a network's weights, or say in one line how they differ.
+
+    Raises:
+        ArnError: the checkpoint is of another architecture.
+    """
+    ours = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    theirs = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if ours != theirs:
+        absent, extra = sorted(ours.keys() - theirs.keys()), sorted(theirs.keys() - ours.keys())
+        shaped = sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name])
+        first = (absent + extra + shaped)[0]
+        raise ArnError(
+            f"{origin} is of another architecture than the network config: {len(absent)} tensors missing, "
+            f"{len(extra)} unknown, {len(shaped)} of another shape (first: {first})"
+        )
+    network.load_state_dict(state)
+
+
+def read_export(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config.json beside a safetensors file of `arn export`, and the file's tensors on CPU.
+
+    Raises:
+        ArnError: either file is missing, damaged or not written by ARN, or is of a newer format.
+    """
+    beside = path.with_name("config.json")
+    for file in (path, beside):
+        if not file.is_file():
+            raise ArnError(f"no {file.name} at {file}: `arn export` writes {path.name} and {beside.name} side by side")
+    try:
+        config = json.loads(beside.read_bytes())
+    except ValueError as error:
+        raise ArnError(f"{beside} is no JSON ({error}): export the checkpoint again") from error
+    if not isinstance(config, dict) or "format" not in config or not isinstance(config.get("network"), dict):
+        raise ArnError(f"{beside} was not written by `arn export`: it has no 'format' and 'network'")
+    check_format(config["format"], beside)
+    try:
+        return config, load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ArnError(f"{path} cannot be read: it is truncated, damaged or no safetensors file ({error})") from error
+
+
+def check_format(version: object, origin: str | Path) -> None:
+    """Raises ArnError unless this ARN can read what `arn export` wrote under this format version."""
+    if str(version) != str(EXPORT_FORMAT):
+        raise ArnError(f"{origin} is of export format {version}, and this ARN reads {EXPORT_FORMAT}: update ARN")
+
+
+def find_weights(path: str | os.PathLike[str]) -> Path:
+    """The file of weights that a path means: itself, an export folder's, or the best checkpoint of a run folder.
+
+    The name of a shipped network (`arn_lite`) means that one; a folder of the same name is `./arn_lite`.
+
+    Raises:
+        ArnError: a folder that is neither, or a network that this installation came without.
+    """
+    here = shipped()
+    if str(path) in here:
+        return here[str(path)] / "model.safetensors"
+    if str(path) in SHIPPED:
+        raise ArnError(
+            f"{path}: no weights of this network came with this installation (of {', '.join(here) or 'no other'} they "
+            f"did); train it, or write ./{path} for a folder of that name"
+        )
+    place = Path(path)
+    if not place.is_dir():
+        return place
+    for file in (place / "checkpoints" / "best.ckpt", place / "model.safetensors"):
+        if file.is_file():
+            return file
+    if (place / "config.json").is_file():
+        raise ArnError(f"{place} is an export without its model.safetensors")
+    raise ArnError(f"{place} is neither a run folder (no checkpoints/best.ckpt) nor an export (no model.safetensors)")
+
+
+def load_network(path: str | os.PathLike[str], mirror: bool | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a checkpoint or an export, ready to run, in float32.
+
+    Args:
+        mirror: whether maps are averaged over the mirrored picture, as `network.mirror` says it; None: as stored.
+
+    Returns:
+        The network, and the resolved config of the run that made it, or the config.json of the export.
+
+    Raises:
+        ArnError: see :func:`read_checkpoint`, :func:`read_export` and :func:`load_weights`; or a network that has no
+            `mirror`.
+    """
+    place = find_weights(path)
+    if place.suffix == ".safetensors":
+        config, weights = read_export(place)
+    else:
+        state = read_checkpoint(place)
+        config, prefix = state[CONFIG_KEY], "network."
+        weights = {name.removeprefix(prefix): t for name, t in state["state_dict"].items() if name.startswith(prefix)}
+    network = instantiate(config["network"], f"{place}: network", allowed=("arn.networks.", "arn.classical."))
+    if not isinstance(network, nn.Module):
+        raise ArnError(f"{place} names no network: its config has no network._target_")
+    load_weights(network, weights, place)
+    if mirror is not None:
+        if not hasattr(network, "mirror"):
+            raise ArnError(f"mirror={str(mirror).lower()}: {type(network).__name__} of {place} does not know it")
+        network.mirror = mirror  # type: ignore[assignment]
+        config = {**config, "network": {**config["network"], "mirror": mirror}}
+    return network.eval(), config

@@ -1,0 +1,62 @@
+"""What made a result: version and commit of ARN, versions of its packages, the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from arn.files import digest
+
+
+def provenance(packages: Sequence[str] = ("numpy", "numba", "opencv-python-headless", "scipy")) -> dict[str, Any]:
+    """What made a result: version and git commit of ARN, versions of Python and of these packages."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": platform.python_version()}
+    for name in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return {"arn": version("arn-saliency"), "commit": _commit(), "versions": versions}
+
+
+def _commit() -> str | None:
+    here = Path(__file__).resolve().parent
+    git = shutil.which("git")
+    if git is None or not (here.parents[1] / ".git").exists():
+        return None
+    told = subprocess.run([git, "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return told.stdout.strip() or None
+
+
+def processor() -> str:
+    """This machine's processor and how many of it a process may use: `AMD EPYC 9B14, 2 cores`."""
+    name = ""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name or platform.processor() or platform.machine()}, {cores} cores"
+
+
+@cache
+def code_version(*packages: str) -> bytes:
+    """A hash of the source of these modules and packages of ARN: what they computed before a change is not reused."""
+    root = Path(__file__).resolve().parent
+    parts: list[str | bytes] = []
+    for package in packages:
+        place = root.joinpath(*package.split(".")[1:])
+        files = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+        for file in files:
+            parts += [file.relative_to(root).as_posix(), file.read_bytes()]
+    return digest(*parts)

@@ -1,0 +1,276 @@
+"""The folder of a training: what lies where, what is in it, and who may write to it.
+
+Nobody else spells a file name of a run. A folder is moved or copied as a whole, so nothing in it holds its own address.
+
+| file | what |
+| --- | --- |
+| `config.yaml` | the resolved config |
+| `metrics.json` | the record: scores, times, versions. Written last but for figures: a run that has it is finished |
+| `checkpoints/best.ckpt`, `checkpoints/last.ckpt` | the network by validation, and where to go on |
+| `validation.jsonl` | a line a validation: step, epoch and scores |
+| `per_image.npz`, `per_image.csv` | every test picture's scores, whole and to be read |
+| `splits.json` | which pictures trained, validated and were left for test; not for drawn scenes |
+| `figures/`, `csv/`, `wandb.id`, `.lock` | drawn maps and curves, logged values, W&B's name of the run, the lock |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arn.errors import ArnError
+from arn.files import write_atomically
+
+if TYPE_CHECKING:
+    from arn.metrics.functional import Rows
+
+
+class Run:
+    """A training's folder, which need not exist yet.
+
+    >>> run = Run("outputs/train/2026-11-27/10-00-00_arn_lite")
+    >>> run.finished
+    True
+    >>> run.record()["test"]["ECSSD"]["max_f"]
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    # -- what lies where
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def record_file(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def validations_file(self) -> Path:
+        return self.folder / "validation.jsonl"
+
+    @property
+    def rows_file(self) -> Path:
+        return self.folder / "per_image.npz"
+
+    @property
+    def rows_csv(self) -> Path:
+        return self.folder / "per_image.csv"
+
+    @property
+    def splits_file(self) -> Path:
+        return self.folder / "splits.json"
+
+    @property
+    def figures(self) -> Path:
+        return self.folder / "figures"
+
+    @property
+    def logged_values(self) -> Path:
+        """What the CSV logger writes: a line a step that was logged."""
+        return self.folder / "csv" / "metrics.csv"
+
+    @property
+    def wandb_id(self) -> Path:
+        return self.folder / "wandb.id"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.folder / ".lock"
+
+    # -- which runs there are
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Path) -> Run:
+        """The run that a checkpoint file lies in, if it lies in one."""
+        return cls(checkpoint.resolve().parents[1])
+
+    @classmethod
+    def below(cls, folder: Path) -> list[Run]:
+        """Every run that was begun in a folder or anywhere below it, by path."""
+        return [cls(path.parent) for path in sorted(folder.rglob("config.yaml"))]
+
+    @property
+    def finished(self) -> bool:
+        return self.record_file.is_file()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self.last.is_file() and self.config_file.is_file()
+
+    # -- config and record
+
+    def config(self) -> dict[str, Any]:
+        """The resolved config, plain containers.
+
+        Raises:
+            ArnError: it is missing or cannot be read.
+        """
+        from omegaconf import OmegaConf
+
+        if not self.config_file.is_file():
+            raise ArnError(f"there is no {self.config_file}; name the folder of a run of arn train")
+        try:
+            found: Any = OmegaConf.to_container(OmegaConf.load(self.config_file))
+        except Exception as error:  # YAML's and OmegaConf's errors share no base class
+            raise ArnError(f"{self.config_file} cannot be read as a config: {str(error).splitlines()[0]}") from error
+        if not isinstance(found, dict):
+            raise ArnError(f"{self.config_file} is no config: it holds no keys")
+        return found
+
+    def record(self) -> dict[str, Any] | None:
+        """The record of a finished run; None where there is none, or half of one."""
+        try:
+            found = json.loads(self.record_file.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Write the config. An earlier record goes: until the next one, the run is not finished."""
+        from omegaconf import OmegaConf
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.record_file.unlink(missing_ok=True)
+        write_atomically(self.config_file, OmegaConf.to_yaml(OmegaConf.create(dict(config))).encode())
+
+    def finish(self, record: Mapping[str, Any]) -> None:
+        """Write the record, the last of what a report reads: a folder that has it is whole."""
+        write_atomically(self.record_file, (json.dumps(record, indent=2) + "\n").encode())
+
+    # -- validations
+
+    def validations(self) -> list[dict[str, Any]]:
+        """Every validation so far, in order; a line that is not whole (a kill, a look while writing) is left out."""
+        try:
+            lines = self.validations_file.read_text().splitlines()
+        except OSError:
+            return []
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+        return found
+
+    def add_validation(self, validation: Mapping[str, Any]) -> None:
+        with self.validations_file.open("a") as file:
+            file.write(json.dumps(validation) + "\n")
+
+    def forget_validations_after(self, step: int) -> None:
+        """Drop what lies behind the step that a resumed run goes on from."""
+        if self.validations_file.is_file():
+            kept = [one for one in self.validations() if one["step"] <= step]
+            write_atomically(self.validations_file, "".join(json.dumps(one) + "\n" for one in kept).encode())
+
+    # -- per-picture scores
+
+    def write_rows(self, rows: Mapping[str, Rows]) -> None:
+        """Keep every test picture's scores, curves included, by test set."""
+        import numpy as np
+
+        arrays: dict[str, Any] = {"datasets": np.array(list(rows), dtype=np.str_)}
+        for number, table in enumerate(rows.values()):
+            arrays |= {
+                f"{number}.table": table.table,
+                f"{number}.stems": np.array(table.stems, dtype=np.str_),
+                f"{number}.measures": np.array(table.measures, dtype=np.str_),
+                f"{number}.protocol": np.array(table.protocol.name, dtype=np.str_),
+            }
+        out = io.BytesIO()
+        np.savez_compressed(out, **arrays)
+        write_atomically(self.rows_file, out.getvalue())
+
+    def rows(self) -> dict[str, Rows]:
+        """What :meth:`write_rows` kept, by test set.
+
+        Raises:
+            ArnError: the file is missing, damaged or another one.
+        """
+        from zipfile import BadZipFile
+
+        import numpy as np
+
+        from arn.metrics.functional import Rows
+        from arn.metrics.protocols import get_protocol
+
+        path = self.rows_file
+        if not path.is_file():
+            raise ArnError(f"no {path}: the run was trained by an older ARN, train it again")
+        found = {}
+        try:
+            with np.load(path, allow_pickle=False) as held:
+                for number, dataset in enumerate(held["datasets"]):
+                    stems = tuple(str(stem) for stem in held[f"{number}.stems"])
+                    measures = tuple(str(one) for one in held[f"{number}.measures"])
+                    protocol = get_protocol(str(held[f"{number}.protocol"]))
+                    found[str(dataset)] = Rows(protocol, measures, stems, held[f"{number}.table"])
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise ArnError(f"{path} cannot be read: it is truncated, damaged or another file ({error})") from error
+        return found
+
+    # -- one training at a time, and going on after a kill
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder against other trainings, as long as this process lives.
+
+        Raises:
+            ArnError: another process trains in it: two sweeps were started in one folder, or a job was queued twice.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                import fcntl  # not there on Windows
+
+                file = stack.enter_context(self.lock_file.open("a"))
+                # Of the process, not of the open file: the loader processes, which outlive a killed training by some
+                # seconds, do not inherit it.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.callback(self.lock_file.unlink, missing_ok=True)
+            except BlockingIOError as error:
+                raise ArnError(
+                    f"{self.folder}: another process is training in this folder; wait for it, or end it"
+                ) from error
+            except (ImportError, OSError):
+                pass  # a system or a file system without locks
+            yield
+
+    def resume_point(self) -> Path:
+        """The checkpoint to go on from; what a kill left in the middle of a write is taken away.
+
+        Raises:
+            ArnError: there is none.
+        """
+        if not self.last.is_file():
+            raise ArnError(
+                f"resume={self.folder}: there is no {self.last}; the run wrote no checkpoint yet, start it again "
+                "without resume"
+            )
+        for unfinished in self.checkpoints.glob(".*.tmp"):
+            unfinished.unlink()
+        return self.last
