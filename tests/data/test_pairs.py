@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from arn.data import pairs as module
+from arn.data import images as module
 from arn.data.catalogue import CATALOGUE
-from arn.data.images import check_same_size, read_map, read_mask, read_picture, write_map
-from arn.data.layout import Pair, find_dataset, find_pairs
+from arn.data.images import read_map, read_mask, read_picture, write_map
+from arn.data.layout import Pair, check_same_size, find_dataset, find_pairs
 from arn.data.scenes import draw_scene
 from arn.data.verify import verify
 from arn.errors import ArnError

@@ -17,7 +17,7 @@ from arn.data.images import read_mask, write_map
 from arn.data.layout import find_dataset
 from arn.data.sources import PairSource, SceneSource
 from arn.errors import ArnError
-from arn.evaluation import runner, work
+from arn.evaluation import timing, work
 from arn.evaluation.cache import Cache
 from arn.evaluation.coverage import cover
 from arn.evaluation.scoring import Part, score
@@ -163,12 +163,12 @@ def test_the_fingerprints_of_methods_differ():
 
 def test_timing_is_remembered(tmp_path, monkeypatch):
     source, cache = SceneSource("test", 3), Cache(tmp_path)
-    taken = runner.time_maker(Classical("mb"), source, 2, cache)
+    taken = timing.time_maker(Classical("mb"), source, 2, cache)
     assert taken is not None
     assert taken > 0
     monkeypatch.setattr(Classical, "maps", lambda *_: pytest.fail("timed again"))
-    assert runner.time_maker(Classical("mb"), source, 2, cache) == taken
-    assert runner.time_maker(Classical("mb"), source, 0, cache) is None
+    assert timing.time_maker(Classical("mb"), source, 2, cache) == taken
+    assert timing.time_maker(Classical("mb"), source, 0, cache) is None
 
 
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):

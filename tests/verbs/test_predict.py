@@ -148,10 +148,10 @@ def test_a_full_disk_is_told_once_and_leaves_whole_maps(holiday, tmp_path, train
             raise ArnError(f"Cannot write {path}: no space left")
         written(path, data)
 
-    from arn.data import pairs
+    from arn.data import images
 
-    written = pairs.write_atomically
-    monkeypatch.setattr(pairs, "write_atomically", fails)
+    written = images.write_atomically
+    monkeypatch.setattr(images, "write_atomically", fails)
     assert main(["predict", f"input={holiday}", f"output={tmp_path / 'out'}", f"checkpoint={trained}"]) == 2
     told = capsys.readouterr().err
     assert told.count("no space left") == 1

@@ -9,7 +9,7 @@ from arn.errors import ArnError
 
 def config_dir() -> Path:
     """``conf/`` of the checkout, or its copy inside an installed wheel."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for place in (package / "_conf" / "conf", package.parents[1] / "conf"):
         if place.is_dir():
             return place

@@ -1,4 +1,4 @@
-"""The resolvers that conf/ uses: ``${arn.name:..}``, ``${arn.folder:..}``, ``${arn.tags:..}``, ``${arn.wandb_offline:}``."""
+"""The resolvers that conf/ uses: ``arn.name``, ``arn.folder``, ``arn.tags`` and ``arn.wandb_offline``."""
 
 from __future__ import annotations
 

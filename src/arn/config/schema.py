@@ -81,12 +81,13 @@ def read(request: type[Request], config: Any, renamed: Mapping[str, str] | None 
             plain[field] = plain.pop(key)
     _check_keys(request, plain, "")
     try:
-        found: Request = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(request), plain))
+        found: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(request), plain))
     except OmegaConfBaseException as error:
         key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "config")
         raise ArnError(f"{back.get(key, key)}: {str(error).splitlines()[0]}") from error
     _check_limits(found, "", back)
-    return found
+    checked: Request = found
+    return checked
 
 
 def _check_keys(request: type[Any], given: Mapping[str, Any], place: str) -> None:
@@ -99,7 +100,7 @@ def _check_keys(request: type[Any], given: Mapping[str, Any], place: str) -> Non
                 f"{place}{key}: there is no such key" + (f"; did you mean {place}{close[0]}?" if close else "")
             )
         if dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
-            _check_keys(hints[key], value, f"{place}{key}.")  # type: ignore[arg-type]
+            _check_keys(hints[key], value, f"{place}{key}.")
 
 
 def _check_limits(found: Any, place: str, back: Mapping[str, str]) -> None:

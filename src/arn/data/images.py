@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from arn.data.layout import Pair
 from arn.errors import ArnError
 from arn.files import write_atomically
 
@@ -83,17 +82,6 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 def read_map(path: Path) -> NDArray[np.uint8]:
     """A saliency map as uint8 gray, H x W, 0..255: as `read_mask`, but a map that never passes 1 is left so dark."""
     return _gray(path, _open(path, read_bytes(path)))
-
-
-def check_same_size(pair: Pair, picture: NDArray[Any], mask: NDArray[Any]) -> None:
-    """Raises ArnError, naming both files and sizes, unless `picture` and `mask` have the same height and width."""
-    (height, width), (mask_height, mask_width) = picture.shape[:2], mask.shape[:2]
-    if (height, width) != (mask_height, mask_width):
-        turned = " It looks turned by 90 degrees: does only one of them carry an EXIF orientation?"
-        raise ArnError(
-            f"{pair.picture} is {width} x {height} pixels but its mask {pair.mask} is {mask_width} x {mask_height}: "
-            "a mask has its picture's size." + (turned if (height, width) == (mask_width, mask_height) else "")
-        )
 
 
 def read_bytes(path: Path) -> bytes:

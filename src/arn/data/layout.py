@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from arn.data.catalogue import CATALOGUE, PLAIN, data_root
 from arn.data.images import PICTURE_SUFFIXES
 from arn.errors import ArnError
@@ -95,6 +97,17 @@ def find_pairs(images: Path, masks: Path | None) -> list[Pair]:
             "A mask carries its picture's name apart from the ending; add or remove the files named."
         )
     return [Pair(stem, pictures[stem], truths[stem]) for stem in sorted(pictures)]
+
+
+def check_same_size(pair: Pair, picture: NDArray[Any], mask: NDArray[Any]) -> None:
+    """Raises ArnError, naming both files and sizes, unless `picture` and `mask` have the same height and width."""
+    (height, width), (mask_height, mask_width) = picture.shape[:2], mask.shape[:2]
+    if (height, width) != (mask_height, mask_width):
+        turned = " It looks turned by 90 degrees: does only one of them carry an EXIF orientation?"
+        raise ArnError(
+            f"{pair.picture} is {width} x {height} pixels but its mask {pair.mask} is {mask_width} x {mask_height}: "
+            "a mask has its picture's size." + (turned if (height, width) == (mask_width, mask_height) else "")
+        )
 
 
 def _exists(place: Path) -> bool:

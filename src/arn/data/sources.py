@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arn.data import scenes
-from arn.data.images import check_same_size, read_mask, read_picture
-from arn.data.layout import Pair, find_dataset
+from arn.data.images import read_mask, read_picture
+from arn.data.layout import Pair, check_same_size, find_dataset
 from arn.data.transforms import resize
 from arn.errors import ArnError
 from arn.files import digest, file_digest

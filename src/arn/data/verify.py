@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from arn.data.catalogue import Dataset
-from arn.data.images import check_same_size, read_bytes, read_mask, read_picture
-from arn.data.layout import Pair
+from arn.data.images import read_bytes, read_mask, read_picture
+from arn.data.layout import Pair, check_same_size
 from arn.errors import ArnError
 from arn.files import listed
 

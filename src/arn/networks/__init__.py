@@ -1,7 +1,7 @@
 """Networks in pure torch: ``forward(pictures) -> tuple of logits``, the final map's first.
 
-Pictures are float32 RGB in 0..1, B x 3 x H x W; each network holds its own normalisation and input size: the contract
-is :class:`arn.networks.base.SaliencyNetwork`. The members load on first use, so that a config can be named without torch.
+Pictures are float32 RGB in 0..1, B x 3 x H x W; each network holds its own normalisation and input size. The contract
+is :class:`arn.networks.base.SaliencyNetwork`. Members load on first use: a config can be named without torch.
 """
 
 from __future__ import annotations
