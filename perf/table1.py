@@ -21,7 +21,8 @@ import skimage.segmentation
 from arn.classical import METHODS, rbd
 from arn.data.images import read_mask, read_picture
 from arn.data.layout import Pair
-from arn.metrics.functional import Totals, eight_bits, f_of, score_row
+from arn.metrics.functional import Totals, eight_bits, score_row
+from arn.metrics.measures.f_measure import f_of
 from arn.metrics.protocols import PROTOCOLS, Protocol
 from perf.common import ecssd, versions, write_json
 

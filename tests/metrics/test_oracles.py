@@ -17,7 +17,8 @@ from hypothesis.extra import numpy as hnp
 
 from arn.data.images import read_map, read_mask
 from arn.metrics.functional import Rows, score, score_row
-from arn.metrics.protocols import MEASURES, get_protocol
+from arn.metrics.measures import MEASURES
+from arn.metrics.protocols import get_protocol
 
 METHODS = ("Amulet", "DSS", "PiCANet")
 

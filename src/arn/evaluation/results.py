@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from types import MappingProxyType
 from typing import Any
 
 from arn.errors import ArnError
@@ -14,36 +13,24 @@ from arn.evaluation.statistics import bootstrap, compare, holm
 from arn.evaluation.views import View
 from arn.files import digest
 from arn.inference.methods import Method
-from arn.metrics.functional import Rows
+from arn.metrics.functional import Rows, fields
+from arn.metrics.measures import labels, listed
 from arn.metrics.protocols import Protocol
 from arn.provenance import code_version
 
 SCHEMA = 1
 
-# What tables can show, in their order: name -> (heading, higher is better, measure it needs).
-SCORES = MappingProxyType(
-    {
-        "max_f": ("max F", True, "f"),
-        "mae": ("MAE", False, "mae"),
-        "mean_f": ("mean F", True, "f"),
-        "adaptive_f": ("adaptive F", True, "f"),
-        "s_measure": ("S", True, "s"),
-        "max_e": ("max E", True, "e"),
-        "mean_e": ("mean E", True, "e"),
-        "adaptive_e": ("adaptive E", True, "e"),
-        "weighted_f": ("weighted F", True, "wf"),
-    }
-)
 
-_CURVES = ("precision", "recall", "f_curve", "e_curve", "thresholds")
-
-# What per-picture tables give: the data set's max F has no value of a single picture, whose own maximum stands for it.
-PER_PICTURE = ("mae", "best_f", "adaptive_f", "s_measure", "best_e", "adaptive_e", "weighted_f")
+def kept_curves(measures: Sequence[str]) -> list[str]:
+    """The curves of a data set that bench.json keeps: those that its pictures have, too, and their thresholds."""
+    curves = [name for name, place in fields(tuple(measures)).items() if place.stop - place.start > 1]
+    return [*curves, "thresholds"] if curves else []
 
 
-def shown(measures: Sequence[str]) -> list[str]:
-    """The scores that these measures give, in the order of tables."""
-    return [name for name, (_, _, measure) in SCORES.items() if measure in measures]
+def scores_in(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The scores that any of these entries of bench.json has and tables show, in their order."""
+    held = {name for one in entries for name in one["values"]}
+    return [name for name in listed() if name in held]
 
 
 def view_id(view: View) -> str:
@@ -99,7 +86,7 @@ def score_entry(
     `of`: pictures of the set, `len(rows)` of which were scored.
     """
     scores = rows.compute()
-    names = shown(rows.measures)
+    names = listed(rows.measures)
     key = _statistics_key("interval", [rows], names, resamples, confidence, seed)
     intervals = _kept(
         cache,
@@ -121,7 +108,7 @@ def score_entry(
         "values": {name: value for name, value in scores.items() if isinstance(value, float)},
         "intervals": {name: found[:2] for name, found in intervals.items()},
         "standard_errors": {name: found[2] for name, found in intervals.items()},
-        "curves": {name: scores[name].tolist() for name in _CURVES if name in scores},
+        "curves": {name: scores[name].tolist() for name in kept_curves(rows.measures)},
         "seconds_per_picture": seconds,
         "device": device,
     }
@@ -129,7 +116,7 @@ def score_entry(
 
 def ranked(entries: Iterable[Mapping[str, Any]], score: str) -> list[Mapping[str, Any]]:
     """Best first; equal ones in the order given."""
-    sign = -1 if SCORES[score][1] else 1
+    sign = -1 if labels()[score].higher else 1
     return sorted(entries, key=lambda one: sign * one["values"][score])
 
 
@@ -154,7 +141,7 @@ def comparisons(
         here = [one for one in entries if one["view"] == view]
         if len(here) < 2 or here[0]["pictures"] < 2 or not resamples:
             continue
-        names = [name for name in SCORES if name in here[0]["values"]]
+        names = scores_in(here[:1])
         pairs: dict[tuple[str, str], list[str]] = {}
         for name in names:
             best, following = ranked(here, name)[:2]
@@ -184,7 +171,7 @@ def comparisons(
     for number, one in enumerate(found):
         one["p_holm"] = corrected[str(number)]
         one["significant"] = one["p_holm"] <= 1 - confidence
-    order = list(SCORES)
+    order = listed()
     places = {view: number for number, view in enumerate(views)}
     return sorted(found, key=lambda one: (places[one["view"]], order.index(one["score"])))
 

@@ -17,27 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arn.errors import ArnError
-from arn.metrics.functional import Rows, f_of, fields
-from arn.metrics.protocols import Protocol
+from arn.metrics.functional import Rows, fields
+from arn.metrics.measure import Curve, Score
+from arn.metrics.measures import REGISTRY, scores
 
 Array = NDArray[np.float64]
-
-# Scores that are plain averages of a column: name among the aggregates -> column.
-_AVERAGES = {
-    "mae": "mae",
-    "adaptive_f": "adaptive_f",
-    "adaptive_precision": "adaptive_precision",
-    "adaptive_recall": "adaptive_recall",
-    "mean_best_f": "best_f",
-    "adaptive_e": "adaptive_e",
-    "mean_best_e": "best_e",
-    "s_measure": "s_measure",
-    "weighted_f": "weighted_f",
-}
-_CURVES = ("f_dataset", "f_picture", "f", "e")
-
-AGGREGATES: tuple[str, ...] = (*_AVERAGES, *(f"{kind}_{curve}" for curve in _CURVES for kind in ("max", "mean")))
-"""Every score of `arn.metrics.functional.aggregate` that is a number."""
 
 # Resamples drawn at once: a block of weights of 256 x pictures stays in the cache beside the rows.
 _BLOCK = 256
@@ -68,16 +52,14 @@ class Comparison:
 
 def available(rows: Rows) -> tuple[str, ...]:
     """The aggregates that these rows can give."""
-    held = fields(rows.measures)
-    return tuple(name for name in AGGREGATES if all(column in held for column in _columns(name, rows.protocol)))
+    return tuple(scores(rows.measures))
 
 
 def estimates(rows: Rows, names: Sequence[str] | None = None) -> dict[str, float]:
     """The aggregates themselves, by name; all that the rows can give unless named."""
-    chosen = _names(rows, names)
-    columns, table = _needed(rows, chosen)
-    means = table.mean(axis=0, keepdims=True)
-    return {name: float(_aggregate(name, rows.protocol, columns, means)[0]) for name in chosen}
+    wanted = _Aggregates(rows, names)
+    means = wanted.table(rows).mean(axis=0, keepdims=True)
+    return {name: float(values[0]) for name, values in wanted.of(means).items()}
 
 
 def bootstrap(
@@ -95,19 +77,16 @@ def bootstrap(
     they were scored in. Raises ArnError for unknown names, for fewer than two pictures, and for runs on different ones.
     """
     runs = _runs(rows)
-    chosen = _names(runs[0], names)
-    columns = _needed(runs[0], chosen)[0]
-    protocol = runs[0].protocol
-    drawn = {name: np.zeros(resamples) for name in chosen}
-    for one in runs:
-        _, table = _needed(one, chosen)
-        for block, weights in _resampled(len(one), resamples, seed):
-            means = weights @ table
-            for name in chosen:
-                drawn[name][block] += _aggregate(name, protocol, columns, means) / len(runs)
-    points = [estimates(one, chosen) for one in runs]
-    point = {name: float(np.mean([one[name] for one in points])) for name in chosen}
-    return {name: _interval(point[name], drawn[name], confidence) for name in chosen}
+    wanted = _Aggregates(runs[0], names)
+    drawn = wanted.zeros(resamples)
+    for run in runs:
+        table = wanted.table(run)
+        for block, weights in _resampled(len(run), resamples, seed):
+            for name, values in wanted.of(weights @ table).items():
+                drawn[name][block] += values / len(runs)
+    points = [estimates(run, wanted.names) for run in runs]
+    point = {name: float(np.mean([one[name] for one in points])) for name in wanted.names}
+    return {name: _interval(point[name], drawn[name], confidence) for name in wanted.names}
 
 
 def compare(
@@ -136,44 +115,40 @@ def compare(
     if len(ours) != len(theirs):
         raise ArnError(f"A paired test needs as many runs of each: there are {len(ours)} and {len(theirs)}.")
     _check_paired(ours[0], theirs[0])
-    chosen = _names(ours[0], names)
-    columns = _needed(ours[0], chosen)[0]
-    protocol, n = ours[0].protocol, len(ours[0])
+    wanted, n = _Aggregates(ours[0], names), len(ours[0])
 
-    def difference(name: str, means_a: Array, means_b: Array) -> Array:
-        gap = _aggregate(name, protocol, columns, means_a) - _aggregate(name, protocol, columns, means_b)
-        return gap / len(ours)
+    def differences(means_a: Array, means_b: Array) -> Iterator[tuple[str, Array]]:
+        first, second = wanted.of(means_a), wanted.of(means_b)
+        return ((name, (first[name] - second[name]) / len(ours)) for name in wanted.names)
 
-    drawn = {name: np.zeros(resamples) for name in chosen}
-    flipped = {name: np.zeros(resamples) for name in chosen}
-    point = dict.fromkeys(chosen, 0.0)
+    drawn, flipped, point = wanted.zeros(resamples), wanted.zeros(resamples), dict.fromkeys(wanted.names, 0.0)
     for one, other in zip(ours, theirs, strict=True):
-        (_, a), (_, b) = _needed(one, chosen), _needed(other, chosen)
+        a, b = wanted.table(one), wanted.table(other)
         for block, weights in _resampled(n, resamples, seed):
-            means_a, means_b = weights @ a, weights @ b
-            for name in chosen:
-                drawn[name][block] += difference(name, means_a, means_b)
+            for name, values in differences(weights @ a, weights @ b):
+                drawn[name][block] += values
         mean_a, mean_b = a.mean(axis=0, keepdims=True), b.mean(axis=0, keepdims=True)
         gap = (b - a) / n
         generator = np.random.default_rng([seed, 1])  # anew: the same pictures are swapped in every run
         for block in _blocks(resamples):
             swapped = generator.integers(0, 2, (block.stop - block.start, n)).astype(np.float64)
             moved = swapped @ gap
-            for name in chosen:
-                flipped[name][block] += difference(name, mean_a + moved, mean_b - moved)
-        for name in chosen:
-            point[name] += float(difference(name, mean_a, mean_b)[0])
-    found = {}
-    for name in chosen:
-        below, above = np.count_nonzero(drawn[name] <= 0), np.count_nonzero(drawn[name] >= 0)
-        # A rounding error must not break a tie with what was observed: swapping nobody is one of the outcomes.
-        reached = int(np.count_nonzero(np.abs(flipped[name]) >= abs(point[name]) - 1e-12))
-        found[name] = Comparison(
-            difference=_interval(point[name], drawn[name], confidence),
-            p_bootstrap=min(1.0, 2 * (min(int(below), int(above)) + 1) / (resamples + 1)),
-            p_sign_flip=(reached + 1) / (resamples + 1),
-        )
-    return found
+            for name, values in differences(mean_a + moved, mean_b - moved):
+                flipped[name][block] += values
+        for name, values in differences(mean_a, mean_b):
+            point[name] += float(values[0])
+    return {name: _comparison(point[name], drawn[name], flipped[name], confidence) for name in wanted.names}
+
+
+def _comparison(point: float, drawn: Array, flipped: Array, confidence: float) -> Comparison:
+    below, above = np.count_nonzero(drawn <= 0), np.count_nonzero(drawn >= 0)
+    # A rounding error must not break a tie with what was observed: swapping nobody is one of the outcomes.
+    reached = int(np.count_nonzero(np.abs(flipped) >= abs(point) - 1e-12))
+    return Comparison(
+        difference=_interval(point, drawn, confidence),
+        p_bootstrap=min(1.0, 2 * (min(int(below), int(above)) + 1) / (len(drawn) + 1)),
+        p_sign_flip=(reached + 1) / (len(drawn) + 1),
+    )
 
 
 def _runs(rows: Rows | Sequence[Rows]) -> Sequence[Rows]:
@@ -229,47 +204,51 @@ def _interval(estimate: float, drawn: Array, confidence: float) -> Interval:
 # ---------------------------------------------------------------------------------------------------------- aggregates
 
 
-def _columns(name: str, protocol: Protocol) -> tuple[str, ...]:
-    """The columns of a row that an aggregate is made of."""
-    if name in _AVERAGES:
-        return (_AVERAGES[name],)
-    curve = name.partition("_")[2]
-    if curve == "e":
-        return ("e_curve",)
-    if curve == "f":
-        curve = f"f_{protocol.average}"
-    return ("precision", "recall") if curve == "f_dataset" else ("f_curve",)
+class _Aggregates:
+    """Some scores of a data set, and the columns of a row that they are made of."""
 
+    def __init__(self, rows: Rows, names: Sequence[str] | None) -> None:
+        """Of all scores that the rows give, unless named. Raises ArnError, listing them, for others."""
+        held = available(rows)
+        unknown = [name for name in names or () if name not in held]
+        if unknown:
+            raise ArnError(f"These rows give no {', '.join(unknown)}; they give {', '.join(held)}.")
+        self.names = held if names is None else tuple(dict.fromkeys(names))
+        curves = {name: curve for one in rows.measures for name, curve in REGISTRY[one].curves(rows.protocol).items()}
+        given = scores(rows.measures)
+        # A curve is made once for all scores that are read from it.
+        self._scores_of: dict[Curve, list[Score]] = {}
+        for score in (given[name] for name in self.names):
+            curve = Curve((score.of,)) if score.take == "average" else curves[score.of]
+            self._scores_of.setdefault(curve, []).append(score)
+        self._places: dict[str, slice] = {}
+        start = 0
+        for column in (column for curve in self._scores_of for column in curve.columns):
+            if column not in self._places:
+                place = fields(rows.measures)[column]
+                self._places[column] = slice(start, start + place.stop - place.start)
+                start = self._places[column].stop
 
-def _needed(rows: Rows, names: Sequence[str]) -> tuple[dict[str, slice], Array]:
-    """The columns that these aggregates are made of, side by side, and where each begins and ends."""
-    if len(rows) < 2:
-        raise ArnError(f"{len(rows)} pictures say nothing about chance: at least two are needed.")
-    wanted = dict.fromkeys(column for name in names for column in _columns(name, rows.protocol))
-    places, parts, start = {}, [], 0
-    for column in wanted:
-        part = rows[column].reshape(len(rows), -1)
-        places[column] = slice(start, start + part.shape[1])
-        parts.append(part)
-        start += part.shape[1]
-    return places, np.concatenate(parts, axis=1)
+    def table(self, rows: Rows) -> Array:
+        """The columns, side by side: pictures x their widths together."""
+        if len(rows) < 2:
+            raise ArnError(f"{len(rows)} pictures say nothing about chance: at least two are needed.")
+        return np.concatenate([rows[column].reshape(len(rows), -1) for column in self._places], axis=1)
 
+    def zeros(self, resamples: int) -> dict[str, Array]:
+        return {name: np.zeros(resamples) for name in self.names}
 
-def _aggregate(name: str, protocol: Protocol, columns: Mapping[str, slice], means: Array) -> Array:
-    """An aggregate of each row of `means`, the averages of the needed columns."""
-    parts = [means[:, columns[column]] for column in _columns(name, protocol)]
-    if name in _AVERAGES:
-        return parts[0][:, 0]
-    curve = f_of(parts[0], parts[1]) if len(parts) == 2 else parts[0]
-    return curve.max(axis=1) if name.startswith("max_") else curve.mean(axis=1)
-
-
-def _names(rows: Rows, names: Sequence[str] | None) -> tuple[str, ...]:
-    held = available(rows)
-    unknown = [name for name in names or () if name not in held]
-    if unknown:
-        raise ArnError(f"These rows give no {', '.join(unknown)}; they give {', '.join(held)}.")
-    return held if names is None else tuple(dict.fromkeys(names))
+    def of(self, means: Array) -> dict[str, Array]:
+        """The scores of each row of `means`, averages of the columns."""
+        averages = {
+            column: means[:, place] if place.stop - place.start > 1 else means[:, place.start]
+            for column, place in self._places.items()
+        }
+        values: dict[str, Array] = {}
+        for curve, read in self._scores_of.items():
+            array = curve.of(averages)
+            values |= {score.name: score.value(array) for score in read}
+        return {name: values[name] for name in self.names}
 
 
 def _check_paired(first: Rows, second: Rows) -> None:

@@ -1,6 +1,6 @@
-"""How saliency maps are scored: MAE, precision, recall, F-, E-, S- and weighted F-measure under named protocols.
+"""How saliency maps are scored, under named protocols: a file for each measure in `measures`.
 
-`functional` and `protocols` need NumPy and numba only and serve worker processes; `SaliencyMetrics`, a
+All but `saliency` needs NumPy and numba only and serves worker processes; `SaliencyMetrics`, a
 torchmetrics.Metric on top of them, loads torch on first use. docs/protocols.md has every formula and its source.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from arn.metrics.protocols import BINARISATIONS, MEASURES, PROTOCOLS, Protocol, get_protocol
+from arn.metrics.protocols import BINARISATIONS, PROTOCOLS, Protocol, get_protocol
 
 if TYPE_CHECKING:
     from arn.metrics.functional import Rows, Totals, score
+    from arn.metrics.measures import MEASURES
     from arn.metrics.saliency import SaliencyMetrics
 
 __all__ = [
@@ -27,7 +28,13 @@ __all__ = [
     "score",
 ]
 
-_HOME = {"Rows": "functional", "SaliencyMetrics": "saliency", "Totals": "functional", "score": "functional"}
+_HOME = {
+    "MEASURES": "measures",
+    "Rows": "functional",
+    "SaliencyMetrics": "saliency",
+    "Totals": "functional",
+    "score": "functional",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,15 +6,11 @@ docs/protocols.md. This file needs neither torch nor numba, so that tables and w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
 from arn.errors import ArnError
-
-# In the order in which tables print them.
-MEASURES: tuple[str, ...] = ("mae", "f", "e", "s", "wf")
 
 # beta^2 of the F-measure (Achanta et al., CVPR 2009): precision weighs more than recall. Every protocol agrees on it.
 BETA2 = 0.3
@@ -123,12 +119,3 @@ def get_protocol(name: str | Protocol) -> Protocol:
         f"There is no protocol '{name}': use {', '.join(PROTOCOLS)}, or one of them followed by "
         f"{' or '.join('@' + one for one in BINARISATIONS)} for that binarisation of the masks."
     )
-
-
-def check_measures(measures: Iterable[str] | str) -> tuple[str, ...]:
-    """`measures` without repetition, in the order of `MEASURES`. Raises ArnError for an unknown one, or for none."""
-    wanted = (measures,) if isinstance(measures, str) else tuple(measures)
-    unknown = [one for one in wanted if one not in MEASURES]
-    if unknown or not wanted:
-        raise ArnError(f"Measures are some of {', '.join(MEASURES)}, not {', '.join(map(str, unknown)) or 'none'}.")
-    return tuple(one for one in MEASURES if one in wanted)

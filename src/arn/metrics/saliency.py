@@ -13,7 +13,8 @@ from torchmetrics import Metric
 
 from arn.errors import ArnError
 from arn.metrics.functional import Rows, Scores, add_row, aggregate, eight_bits, empty_sums, mean_row, score_row
-from arn.metrics.protocols import MEASURES, Protocol, check_measures, get_protocol
+from arn.metrics.measures import check_measures
+from arn.metrics.protocols import Protocol, get_protocol
 
 Maps = Tensor | NDArray[Any] | Sequence[Tensor | NDArray[Any]]
 
@@ -29,10 +30,10 @@ class SaliencyMetrics(Metric):
     batches, order and number of ranks, as long as each picture reaches exactly one rank. A sampler that fills up the
     last batch (`DistributedSampler`) makes some reach two; compare `compute()["pictures"]` with the data set's length.
 
-    `protocol`: a name or `Protocol`, see docs/protocols.md. `measures`: some of mae, f, e, s, wf; all unless given.
-    `keep_rows`: keep every picture's scores, 8 kB each for all measures, for `rows()`. `eight_bit`: round float maps to
-    the 256 levels of the PNG that would be written of them, so that scores equal those of the files; faster, too.
-    Further arguments are those of torchmetrics.Metric.
+    `protocol`: a name or `Protocol`, see docs/protocols.md. `measures`: some of `arn.metrics.MEASURES`; all unless
+    given. `keep_rows`: keep every picture's scores, 14 kB each for all measures, for `rows()`. `eight_bit`: round float
+    maps to the 256 levels of the PNG that would be written of them, so that scores equal those of the files; faster,
+    too. Further arguments are those of torchmetrics.Metric.
     """
 
     is_differentiable = False
@@ -44,7 +45,7 @@ class SaliencyMetrics(Metric):
     def __init__(
         self,
         protocol: str | Protocol = "arn2018",
-        measures: Iterable[str] = MEASURES,
+        measures: Iterable[str] | str | None = None,
         *,
         keep_rows: bool = False,
         eight_bit: bool = False,

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from arn.evaluation.results import SCHEMA, SCORES, describe_protocols
+from arn.evaluation.results import SCHEMA, describe_protocols, kept_curves
 from arn.evaluation.statistics import bootstrap, compare, holm
 from arn.metrics.functional import Rows
+from arn.metrics.measures import labels, listed
 from arn.report.page import Section
 from arn.report.runs import Variant, numeric_key
 from arn.report.tables import NOT_SIGNIFICANT, escape_tex, to_csv
@@ -192,7 +193,7 @@ def _heads(report: Report) -> list[tuple[str, str]]:
 
 
 def _score_table(report: Report) -> tuple[list[str], list[list[str]]]:
-    head = ["variant", "seeds", *(f"{dataset} {SCORES[score][0]}" for dataset, score in _heads(report))]
+    head = ["variant", "seeds", *(f"{dataset} {labels()[score].text}" for dataset, score in _heads(report))]
     head += ["parameters", "training, min", "ms / map"]
     lines = []
     for one in report["variants"]:
@@ -221,7 +222,7 @@ def _difference_table(report: Report) -> tuple[list[str], list[list[str]]]:
         if gap is not None:
             by_seed = ", ".join(f"{value:+.4f}" for value in gap["by_seed"].values())
             interval = f"[{gap['low']:+.4f}, {gap['high']:+.4f}]"
-            label = SCORES[one["score"]][0]
+            label = labels()[one["score"]].text
             cells = [one["variant"], one["dataset"], label, f"{gap['estimate']:+.4f}", interval]
             lines.append([*cells, f"{gap['p_holm']:.4f}", by_seed or "-"])
     return head, lines
@@ -326,8 +327,8 @@ def as_bench(report: Report, found: Sequence[Variant], provenance: Mapping[str, 
             computed = [run.rows[view["dataset"]].compute() for run in variant.runs]
             cells = _entries(report, variant.name)
             mine = {score: cells[view["dataset"], score] for score in SCORED}
-            names = [name for name in SCORES if name in computed[0]]
-            curves = ("precision", "recall", "f_curve", "thresholds")
+            measures = variant.runs[0].rows[view["dataset"]].measures
+            names, curves = listed(measures), kept_curves(measures)
             entries.append(
                 {
                     "method": variant.name,

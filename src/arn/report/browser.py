@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from arn.data.images import read_map
 from arn.data.sources import Source
 from arn.evaluation.cache import Cache
-from arn.evaluation.results import PER_PICTURE
 from arn.evaluation.work import Workers, stored_map
 from arn.files import digest, file_digest
-from arn.metrics.functional import Rows, fields
+from arn.metrics.functional import Rows
+from arn.metrics.measures import per_picture
 from arn.provenance import code_version
 from arn.report.page import thumbnail
 
@@ -113,7 +113,7 @@ def spread(errors: NDArray[np.float64], most: int) -> list[int]:
 def view_rows(tables: Mapping[str, Rows]) -> dict[str, Any]:
     """The per-picture scores of a view's methods, rounded to what can be seen."""
     first = next(iter(tables.values()))
-    names = [name for name in PER_PICTURE if name in fields(first.measures)]
+    names = per_picture(first.measures)
     return {
         "stems": list(first.stems),
         "scores": {

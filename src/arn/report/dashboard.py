@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arn.evaluation.results import SCORES
+from arn.evaluation.results import scores_in
 
 
 def log_bench(chosen: Mapping[str, Any], content: Mapping[str, Any], run: Path) -> None:
@@ -19,7 +19,7 @@ def log_bench(chosen: Mapping[str, Any], content: Mapping[str, Any], run: Path) 
     shown = {key: content[key] for key in ("provenance", "methods", "protocols", "views", "warnings")}
     with _session(chosen, run, "bench", shown) as session:
         views = {view["id"]: view for view in content["views"]}
-        names = [name for name in SCORES if any(name in one["values"] for one in content["scores"])]
+        names = scores_in(content["scores"])
         table = wandb.Table(["method", "view", "protocol", *names, "pictures", "seconds_per_picture"])
         for one in content["scores"]:
             view = views[one["view"]]

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arn.evaluation.cache import Cache
-from arn.evaluation.results import SCORES, ranked
+from arn.evaluation.results import ranked
 from arn.files import digest
+from arn.metrics.measures import labels
 from arn.provenance import code_version
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")
@@ -232,8 +233,8 @@ def _against(report: Mapping[str, Any], dataset: str, entries: Sequence[Mapping[
             axes.plot([place] * len(values), values, ".", color="#777777", markersize=3, zorder=1)
         if all(isinstance(place, int) for place in places):
             axes.set_xticks(sorted(places))
-        label, higher, _ = SCORES[score]
-        axes.set(xlabel="T" if key == "network.rcl.steps" else key, ylabel=f"{label} ({_BETTER[higher]})")
+        label = labels()[score]
+        axes.set(xlabel="T" if key == "network.rcl.steps" else key, ylabel=f"{label.text} ({_BETTER[label.higher]})")
     return figure
 
 
@@ -256,8 +257,8 @@ def _variant_bars(report: Mapping[str, Any], dataset: str, entries: Sequence[Map
         # Bars from zero would hide what an ablation is about; the title says that they are not.
         axes.set_xlim(max(0.0, min(everything) - reach), max(everything) + 0.35 * reach)
         axes.set_yticks(places, names if number == 0 else [""] * len(names))
-        label, higher, _ = SCORES[score]
-        axes.set(xlabel=f"{label} ({_BETTER[higher]})")
+        label = labels()[score]
+        axes.set(xlabel=f"{label.text} ({_BETTER[label.higher]})")
         axes.grid(axis="y", visible=False)
     return figure
 

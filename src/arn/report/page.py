@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from arn.files import write_atomically
+from arn.metrics.measures import labels
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("data.js", "scores.js", "curves.js", "pictures.js", "page.js")
@@ -74,9 +75,15 @@ def write_page(
         style=_template("page.css"),
         theme=theme,
         script=script,
-        data=_json({"bench": bench, "browser": browser}),
+        data=_json({"bench": bench, "browser": browser, "labels": _labels()}),
     )
     write_atomically(path, text.encode())
+
+
+def _labels() -> list[dict[str, Any]]:
+    """What scores are called, which way is better and where they stand, in the order of tables."""
+    keys = ("text", "meaning", "higher", "first")
+    return [{"name": name} | {key: getattr(label, key) for key in keys} for name, label in labels().items()]
 
 
 def thumbnail(picture_or_map: NDArray[Any], longest: int = 320) -> str:

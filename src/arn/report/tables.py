@@ -7,8 +7,9 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from arn.evaluation.results import PER_PICTURE, SCORES, ranked
+from arn.evaluation.results import ranked, scores_in
 from arn.metrics.functional import Rows
+from arn.metrics.measures import labels, per_picture
 
 Bench = Mapping[str, Any]
 Entry = Mapping[str, Any]
@@ -19,7 +20,7 @@ NOT_SIGNIFICANT = "≈"
 
 def scores_csv(bench: Bench) -> str:
     """One row per method and view: every score with the ends of its interval."""
-    names = [name for name in SCORES if any(name in one["values"] for one in bench["scores"])]
+    names = scores_in(bench["scores"])
     head = ["method", "dataset", "view", "protocol", *names]
     head += [f"{name}_{end}" for name in names for end in ("low", "high")]
     head += ["pictures", "of", "seconds_per_picture", "device"]
@@ -41,7 +42,7 @@ def scores_csv(bench: Bench) -> str:
 def per_image_csv(rows: Iterable[tuple[str, str, str, Rows]]) -> str:
     """One row per method, view and picture; `rows` are (method, data set, view's label, its rows)."""
     given = list(rows)
-    names = [name for name in PER_PICTURE if given and name in _held(given[0][3])]
+    names = per_picture(given[0][3].measures) if given else []
     lines = []
     for method, dataset, label, table in given:
         columns = [table[name] for name in names]
@@ -51,12 +52,6 @@ def per_image_csv(rows: Iterable[tuple[str, str, str, Rows]]) -> str:
                 line | {name: _exact(float(column[number])) for name, column in zip(names, columns, strict=True)}
             )
     return to_csv(["method", "dataset", "view", "protocol", "stem", *names], lines)
-
-
-def _held(rows: Rows) -> set[str]:
-    from arn.metrics.functional import fields
-
-    return set(fields(rows.measures))
 
 
 def _exact(value: float | None) -> str:
@@ -90,7 +85,7 @@ def markdown(bench: Bench, columns: Sequence[str] = ("max_f", "mae")) -> str:
 def _markdown_table(bench: Bench, views: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
     cells = _Cells(bench, views, columns)
     timed = any(one["seconds_per_picture"] is not None for one in bench["scores"])
-    heads = [f"{view['label']} {SCORES[name][0]}" for view in views for name in cells.columns]
+    heads = [f"{view['label']} {labels()[name].text}" for view in views for name in cells.columns]
     lines = [
         "| method | " + " | ".join(heads + ["ms / picture"] * timed) + " |",
         "|---|" + "---:|" * (len(heads) + timed),
@@ -178,7 +173,7 @@ def _latex_table(
     rules = " ".join(
         f"\\cmidrule(lr){{{2 + number * width}-{1 + (number + 1) * width}}}" for number in range(len(views))
     )
-    under = " & ".join(f"{escape_tex(SCORES[name][0])} ${_arrow(name)}$" for _ in views for name in cells.columns)
+    under = " & ".join(f"{escape_tex(labels()[name].text)} ${_arrow(name)}$" for _ in views for name in cells.columns)
     lines = [
         "\\begin{table}",
         "\\centering\\small",
@@ -217,7 +212,7 @@ def _printed_latex(bench: Bench, views: Sequence[Mapping[str, Any]], columns: Se
 
 
 def _arrow(name: str) -> str:
-    return "\\uparrow" if SCORES[name][1] else "\\downarrow"
+    return "\\uparrow" if labels()[name].higher else "\\downarrow"
 
 
 def escape_tex(text: str) -> str:

@@ -30,7 +30,6 @@ from arn.evaluation.cache import Cache
 from arn.evaluation.coverage import Covered, cover
 from arn.evaluation.results import (
     SCHEMA,
-    SCORES,
     comparisons,
     describe_methods,
     describe_protocols,
@@ -47,7 +46,8 @@ from arn.files import write_atomically
 from arn.inference.allocation import reuse_memory
 from arn.inference.methods import Checkpoint, Classical, MapFolder, Method, Onnx
 from arn.metrics.functional import Rows
-from arn.metrics.protocols import check_measures, get_protocol
+from arn.metrics.measures import check_measures, listed
+from arn.metrics.protocols import get_protocol
 from arn.multirun.jobs import Job, Launcher, run_and_tell
 from arn.provenance import processor, provenance
 from arn.verbs import remove_if_empty
@@ -199,10 +199,10 @@ def _protocols(given: str | Sequence[str]) -> tuple[Any, ...]:
 
 
 def _columns(given: Sequence[str], rules: Rules) -> list[str]:
-    unknown = [name for name in given if name not in SCORES]
+    unknown = [name for name in given if name not in listed()]
     if unknown:
-        raise ArnError(f"columns: there is no score {', '.join(unknown)}; there are {', '.join(SCORES)}")
-    return [name for name in given if SCORES[name][2] in rules.measures]
+        raise ArnError(f"columns: there is no score {', '.join(unknown)}; there are {', '.join(listed())}")
+    return [name for name in given if name in listed(rules.measures)]
 
 
 def _workers(given: str | int) -> int:

@@ -1,7 +1,7 @@
 // The data, the state, and the few tools that everything else is drawn with. The files of this folder are put together
 // into one script. What comes from the data enters the page as text nodes, attributes and numbers, never as markup.
 
-const { bench, browser } = JSON.parse(document.getElementById('data').textContent);
+const { bench, browser, labels } = JSON.parse(document.getElementById('data').textContent);
 const provenance = bench.provenance || {};
 const confidence = provenance.confidence ?? 0.95;
 const methods = bench.methods || [];
@@ -9,37 +9,18 @@ const views = bench.views || [];
 const scores = bench.scores || [];
 const comparisons = bench.comparisons || [];
 
-// name -> [label, better when, what it is]
-const SCORES = {
-  max_f: ['max F', 'high', 'largest F-measure over 256 thresholds'],
-  mae: ['MAE', 'low', 'mean absolute error'],
-  s_measure: ['S', 'high', 'structure measure'],
-  weighted_f: ['weighted F', 'high', 'weighted F-measure'],
-  max_e: ['max E', 'high', 'largest enhanced-alignment measure over 256 thresholds'],
-  mean_e: ['mean E', 'high', 'E-measure averaged over 256 thresholds'],
-  adaptive_e: ['adaptive E', 'high', 'E-measure at the adaptive threshold'],
-  mean_best_e: ['mean best E', 'high', 'average of the pictures’ own largest E-measures'],
-  mean_f: ['mean F', 'high', 'F-measure averaged over 256 thresholds'],
-  adaptive_f: ['adaptive F', 'high', 'F-measure at the adaptive threshold, twice the map’s mean'],
-  adaptive_precision: ['adaptive P', 'high', 'precision at the adaptive threshold'],
-  adaptive_recall: ['adaptive R', 'high', 'recall at the adaptive threshold'],
-  mean_best_f: ['mean best F', 'high', 'average of the pictures’ own largest F-measures'],
-  max_f_dataset: ['max F of average PR', 'high', 'F of the averaged precision and recall, largest'],
-  mean_f_dataset: ['mean F of average PR', 'high', 'F of the averaged precision and recall, averaged'],
-  max_f_picture: ['max of average F', 'high', 'average of the pictures’ F curves, largest'],
-  mean_f_picture: ['mean of average F', 'high', 'average of the pictures’ F curves, averaged'],
-  best_f: ['best F', 'high', 'largest F-measure of the picture'],
-  best_e: ['best E', 'high', 'largest E-measure of the picture'],
-};
-const FIRST_SCORES = ['max_f', 'mae', 'weighted_f', 's_measure', 'max_e'];
+// name -> what it is called, what it means, which way is better; in the order of tables.
+const LABELS = new Map(labels.map((one) => [one.name, one]));
+const PLACES = new Map(labels.map((one, place) => [one.name, place]));
 const KINDS = { checkpoint: 'checkpoint', onnx: 'ONNX', classical: 'training-free', maps: 'published maps' };
 const BETA2 = 0.3;
 const PAGE = 24;
 const DASHES = ['', '9 4', '2 3', '9 3 2 3', '5 3'];
 const TONES = 7;
 
-const label = (score) => (SCORES[score] ? SCORES[score][0] : score.replaceAll('_', ' '));
-const lower = (score) => score === 'seconds' || (SCORES[score] || [])[1] === 'low';
+const label = (score) => LABELS.get(score)?.text ?? score.replaceAll('_', ' ');
+const lower = (score) => score === 'seconds' || LABELS.get(score)?.higher === false;
+const rank = (score) => PLACES.get(score) ?? Infinity;
 const known = (value) => typeof value === 'number';
 
 // ------------------------------------------------------------------------------------------------------------ elements
@@ -181,14 +162,8 @@ const tone = new Map(
 const offered = [...new Set(scores.flatMap((one) => Object.keys(one.values || {})))];
 offered.sort((a, b) => rank(a) - rank(b));
 
-const usualScores = FIRST_SCORES.some((score) => offered.includes(score))
-  ? FIRST_SCORES.filter((score) => offered.includes(score))
-  : offered.slice(0, 5);
-
-function rank(score) {
-  const place = Object.keys(SCORES).indexOf(score);
-  return place < 0 ? Infinity : place;
-}
+const firstScores = offered.filter((score) => LABELS.get(score)?.first);
+const usualScores = firstScores.length ? firstScores : offered.slice(0, 5);
 
 // ------------------------------------------------------------------------------------------- the state, in the address
 

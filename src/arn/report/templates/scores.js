@@ -134,7 +134,7 @@ function drawScores() {
 
 function meaning(score) {
   const better = lower(score) ? 'lower' : 'higher';
-  return { better: lower(score) ? '↓' : '↑', title: `${SCORES[score]?.[2] || label(score)}; ${better} is better` };
+  return { better: lower(score) ? '↓' : '↑', title: `${LABELS.get(score)?.meaning ?? label(score)}; ${better} is better` };
 }
 
 function scoreCell({ cells, best, test, low, high }, name, begins) {
@@ -229,7 +229,7 @@ function chooser() {
     h('legend', 'Columns'),
     h(
       'div.options',
-      offered.map((score) => h('label', { title: SCORES[score]?.[2] }, box(score), h('span', label(score)))),
+      offered.map((score) => h('label', { title: LABELS.get(score)?.meaning }, box(score), h('span', label(score)))),
     ),
   );
 }

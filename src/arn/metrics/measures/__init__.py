@@ -1,0 +1,64 @@
+"""The measures: a file each, with a `MEASURE`; whatever file lies here is found, and no list names it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+
+from arn.errors import ArnError
+from arn.metrics.measure import Label, Measure, Score
+
+
+def find() -> dict[str, Measure]:
+    """Every measure of this package by name, in the order of a row."""
+    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    measures: list[Measure] = sorted((module.MEASURE for module in modules), key=lambda one: (one.order, one.name))
+    return {one.name: one for one in measures}
+
+
+REGISTRY = find()
+
+MEASURES: tuple[str, ...] = tuple(REGISTRY)
+
+
+def check_measures(measures: Iterable[str] | str | None) -> tuple[str, ...]:
+    """`measures` without repetition, in the order of a row; all for ``all`` or None.
+
+    Raises ArnError for an unknown one, or for none.
+    """
+    if measures is None or measures == "all":
+        return tuple(REGISTRY)
+    wanted = (measures,) if isinstance(measures, str) else tuple(measures)
+    unknown = [name for name in wanted if name not in REGISTRY]
+    if unknown or not wanted:
+        raise ArnError(f"Measures are some of {', '.join(REGISTRY)}, not {', '.join(map(str, unknown)) or 'none'}.")
+    return tuple(name for name in REGISTRY if name in wanted)
+
+
+def scores(measures: Iterable[str] | None = None) -> dict[str, Score]:
+    """Every score of a data set that these measures give, by name; of all unless given."""
+    chosen = REGISTRY if measures is None else measures
+    return {score.name: score for measure in chosen for score in REGISTRY[measure].scores}
+
+
+def listed(measures: Iterable[str] | None = None) -> list[str]:
+    """The scores that tables show, in their order."""
+    given = scores(measures)
+    return sorted((name for name, one in given.items() if one.listed), key=lambda name: given[name].label.order)
+
+
+def per_picture(measures: Iterable[str]) -> list[str]:
+    """The columns that are shown picture by picture, in the order of tables.
+
+    A data set's max F has no value of a single picture, whose own maximum stands for it.
+    """
+    shown = {column.name: column.label for measure in measures for column in REGISTRY[measure].columns if column.label}
+    return sorted(shown, key=lambda name: shown[name].order)
+
+
+def labels() -> dict[str, Label]:
+    """The label of every score and of every column that is shown, in the order of tables."""
+    shown = {name: score.label for name, score in scores().items()}
+    shown |= {column.name: column.label for one in REGISTRY.values() for column in one.columns if column.label}
+    return dict(sorted(shown.items(), key=lambda item: item[1].order))
