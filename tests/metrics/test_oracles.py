@@ -31,22 +31,29 @@ KNOWN = {
 }
 
 
+# Measures that PySODMetrics computes by `FmeasureV2`, from the counts at each threshold: ours are equal to the last bit.
+FROM_COUNTS = ("iou", "dice", "ber")
+
+
 class PySOD:
     """Per-picture scores by PySODMetrics, under our names."""
 
     def __init__(self) -> None:
         import py_sod_metrics
+        from py_sod_metrics import fmeasurev2
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.mae, self.f = py_sod_metrics.MAE(), py_sod_metrics.Fmeasure()
         self.e, self.s = py_sod_metrics.Emeasure(), py_sod_metrics.Smeasure()
         self.wf = py_sod_metrics.WeightedFmeasure()
+        handlers = {name: getattr(fmeasurev2, f"{name.upper()}Handler")(True, True) for name in FROM_COUNTS}
+        self.v2, self.handlers = py_sod_metrics.FmeasureV2(handlers), handlers
 
     def score(self, saliency: np.ndarray, mask: np.ndarray, normalize: bool = True) -> dict[str, Any]:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # means of empty blocks
-            for measure in (self.mae, self.f, self.e, self.s, self.wf):
+            for measure in (self.mae, self.f, self.e, self.s, self.wf, self.v2):
                 measure.step(saliency, mask, normalize)
         return {
             "mae": self.mae.maes.pop(),
@@ -58,6 +65,8 @@ class PySOD:
             "adaptive_e": self.e.adaptive_ems.pop(),
             "s_measure": self.s.sms.pop(),
             "weighted_f": self.wf.weighted_fms.pop(),
+            **{f"{name}_curve": one.dynamic_results[-1] for name, one in self.handlers.items()},
+            **{f"adaptive_{name}": one.adaptive_results[-1] for name, one in self.handlers.items()},
         }
 
 
@@ -67,6 +76,9 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any], label: str) -> Non
             # A centroid in the last row or column leaves a block without pixels, whose mean is NaN there: our one
             # departure. The block has no weight, so the others decide.
             assert 0 <= ours[name] <= 1, f"{name} of {label}: {ours[name]}"
+            continue
+        if name.removeprefix("adaptive_").removesuffix("_curve") in FROM_COUNTS:
+            np.testing.assert_array_equal(ours[name], value, f"{name} of {label}")  # quotients of the same integers
             continue
         # relative too: the E-measure of a 1 x 1 picture is 1 / eps
         np.testing.assert_allclose(ours[name], value, rtol=1e-6, atol=1e-6, err_msg=f"{name} of {label}")
@@ -119,6 +131,14 @@ def test_pysod_is_pysodmetrics_on_real_maps(data_dir: Path, method: str) -> None
         assert_same(score(one, mask, protocol, stem=stem), oracle.score(one, mask), f"{method} {stem}")
         count += 1
     assert count == 300
+    # Averages of the 300 are summed exactly by us and in floating point by them.
+    ours = real_rows(data_dir, method, "pysod", FROM_COUNTS).compute()
+    for name, theirs in oracle.v2.get_results().items():
+        best = "min" if name == "ber" else "max"
+        np.testing.assert_allclose(ours[f"{name}_curve"], theirs["dynamic"], rtol=0, atol=1e-14)
+        assert ours[f"{best}_{name}"] == pytest.approx(getattr(theirs["dynamic"], best)(), abs=1e-14)
+        assert ours[f"mean_{name}"] == pytest.approx(theirs["dynamic"].mean(), abs=1e-14)
+        assert ours[f"adaptive_{name}"] == pytest.approx(theirs["adaptive"], abs=1e-14)
 
 
 # ---------------------------------------------------------------------------------------------------------- hard cases
@@ -199,6 +219,27 @@ def test_float_maps_are_scored_as_pysodmetrics_scores_them() -> None:
         if wide.max() != wide.min():
             wide = (wide - wide.min()) / (wide.max() - wide.min())
         assert_same(score(values, mask, "pysod"), oracle.score(wide, mask > 128, normalize=False), label)
+
+
+@pytest.mark.parametrize(
+    ("level", "foreground", "iou", "dice", "ber"),
+    [
+        (0, 0, 0, 0, [0.5] * 255 + [1]),  # nothing there and nothing found: 0 of 0 is 0; a missing side is an error
+        (0, 1, [0] * 255 + [1], [0] * 255 + [1], [1] * 255 + [0.5]),
+        (255, 0, 0, 0, 1),
+        (255, 1, 1, 1, 0.5),
+        (0, 0.25, [0] * 255 + [0.25], [0] * 255 + [0.4], 0.5),
+    ],
+    ids=["empty map and mask", "empty map, full mask", "full map, empty mask", "full both", "empty map"],
+)
+@pytest.mark.parametrize("protocol", ["arn2018", "pysod"])
+def test_counts_of_empty_and_full_pictures(
+    protocol: str, level: int, foreground: float, iou: Any, dice: Any, ber: Any
+) -> None:
+    mask = np.arange(64).reshape(8, 8) < 64 * foreground
+    found = score(np.full(mask.shape, level, np.uint8), mask, protocol, FROM_COUNTS)
+    for name, expected in (("iou", iou), ("dice", dice), ("ber", ber)):
+        np.testing.assert_allclose(found[f"{name}_curve"], np.broadcast_to(expected, 256), atol=1e-15, err_msg=name)
 
 
 small = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=6)

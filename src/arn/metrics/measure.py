@@ -35,7 +35,9 @@ class Label:
 
 @dataclass(frozen=True)
 class Column:
-    """A part of a picture's row: one number, or a curve of 256. With a label it is shown picture by picture."""
+    """A part of a picture's row: one number, or a curve of 256.
+
+    With a label a number is shown picture by picture, and the data set's curve against the threshold."""
 
     name: str
     width: Literal[1, 256] = 1
@@ -127,7 +129,7 @@ def from_counts(
         (
             Column(f"adaptive_{name}", label=adaptive),
             Column(f"best_{name}", label=shown("best", f"{extreme} of the picture", 1)),
-            Column(f"{name}_curve", 256),
+            Column(f"{name}_curve", 256, Label(label, meaning, higher)),
         ),
         of_picture,
         (

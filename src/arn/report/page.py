@@ -14,7 +14,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from arn.files import write_atomically
-from arn.metrics.measures import labels
+from arn.metrics.measure import Label
+from arn.metrics.measures import curve_labels, labels
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("data.js", "scores.js", "curves.js", "pictures.js", "page.js")
@@ -75,15 +76,21 @@ def write_page(
         style=_template("page.css"),
         theme=theme,
         script=script,
-        data=_json({"bench": bench, "browser": browser, "labels": _labels()}),
+        data=_json(
+            {
+                "bench": bench,
+                "browser": browser,
+                "labels": _plain_labels(labels()),
+                "curves": _plain_labels(curve_labels()),
+            }
+        ),
     )
     write_atomically(path, text.encode())
 
 
-def _labels() -> list[dict[str, Any]]:
-    """What scores are called, which way is better and where they stand, in the order of tables."""
-    keys = ("text", "meaning", "higher", "first")
-    return [{"name": name} | {key: getattr(label, key) for key in keys} for name, label in labels().items()]
+def _plain_labels(given: Mapping[str, Label]) -> list[dict[str, Any]]:
+    """What the script must know of scores and curves, in their order: it has no list of its own."""
+    return [{"name": name} | asdict(label) for name, label in given.items()]
 
 
 def thumbnail(picture_or_map: NDArray[Any], longest: int = 320) -> str:

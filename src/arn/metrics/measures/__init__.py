@@ -53,12 +53,21 @@ def per_picture(measures: Iterable[str]) -> list[str]:
 
     A data set's max F has no value of a single picture, whose own maximum stands for it.
     """
-    shown = {column.name: column.label for measure in measures for column in REGISTRY[measure].columns if column.label}
+    shown = _labelled(measures, 1)
     return sorted(shown, key=lambda name: shown[name].order)
 
 
 def labels() -> dict[str, Label]:
-    """The label of every score and of every column that is shown, in the order of tables."""
-    shown = {name: score.label for name, score in scores().items()}
-    shown |= {column.name: column.label for one in REGISTRY.values() for column in one.columns if column.label}
+    """The label of every score and of every column that is shown picture by picture, in the order of tables."""
+    shown = {name: score.label for name, score in scores().items()} | _labelled(REGISTRY, 1)
     return dict(sorted(shown.items(), key=lambda item: item[1].order))
+
+
+def curve_labels() -> dict[str, Label]:
+    """The label of every curve that is shown against the threshold."""
+    return _labelled(REGISTRY, 256)
+
+
+def _labelled(measures: Iterable[str], width: int) -> dict[str, Label]:
+    columns = [column for measure in measures for column in REGISTRY[measure].columns]
+    return {column.name: column.label for column in columns if column.label and column.width == width}

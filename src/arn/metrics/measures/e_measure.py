@@ -76,7 +76,7 @@ MEASURE = Measure(
     (
         Column("adaptive_e", label=ADAPTIVE),
         Column("best_e", label=Label("best E", "largest E-measure of the picture", order=8)),
-        Column("e_curve", 256),
+        Column("e_curve", 256, Label("E", "E-measure")),
     ),
     of_picture,
     (

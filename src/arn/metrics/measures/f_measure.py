@@ -92,7 +92,7 @@ MEASURE = Measure(
         Column("best_f", label=Label("best F", "largest F-measure of the picture", order=3)),
         Column("precision", 256),
         Column("recall", 256),
-        Column("f_curve", 256),
+        Column("f_curve", 256, Label("F", "F-measure")),
     ),
     of_picture,
     (

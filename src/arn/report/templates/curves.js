@@ -1,4 +1,4 @@
-// Precision and recall, and F or E against the threshold; all charts of a data set share one cursor.
+// Precision and recall, and another curve against the threshold; all charts of a data set share one cursor.
 
 function drawCurves() {
   const section = at('curves');
@@ -6,13 +6,14 @@ function drawCurves() {
   const drawn = shownViews().filter((view) => methods.some(({ name }) => curvesOf(view.id, name)));
   if (!drawn.length) return redraw(section);
   const has = (curve) => drawn.some((view) => methods.some(({ name }) => curvesOf(view.id, name)?.[curve]));
+  const there = CURVES.filter(({ name }) => has(name));
   redraw(
     section,
     h(
       'div.heading',
       h('h2', { id: 'curves-title' }, 'Curves'),
-      has('f_curve') && has('e_curve') &&
-        choice('Against threshold', 'curve', [['f', 'F-measure'], ['e', 'E-measure']], state.second, (second) => {
+      there.length > 1 &&
+        choice('Against threshold', 'curve', there.map((one) => [one.key, one.meaning]), state.second, (second) => {
           state.second = second;
           write();
           drawCurves();
@@ -33,9 +34,10 @@ let redrawCharts = [];
 function charts(view) {
   const drawn = methods.map(({ name }) => ({ name, curves: curvesOf(view.id, name) })).filter((line) => line.curves);
   const has = (curve) => drawn.some((line) => line.curves[curve]);
-  const second = has('e_curve') && (state.second === 'e' || !has('f_curve')) ? 'e_curve' : 'f_curve';
-  const secondName = second === 'e_curve' ? 'E-measure' : 'F-measure';
-  const lines = ordered(drawn, ({ curves }) => curves[second]?.[peak(curves)] ?? null, true);
+  const there = CURVES.filter(({ name }) => has(name));
+  const chosen = there.find(({ key }) => key === state.second) || there[0];
+  const second = chosen?.name;
+  const lines = ordered(drawn, ({ curves }) => curves[second]?.[peak(curves)] ?? null, chosen?.higher);
   const plots = [];
   const boxes = [];
   let cursor = null; // an index into the thresholds
@@ -48,10 +50,10 @@ function charts(view) {
     iso: true,
     of: (curves) => curves.precision && curves.recall && [curves.recall, curves.precision],
   };
-  const against = has(second) && {
-    title: `${secondName} against threshold`,
+  const against = chosen && {
+    title: `${chosen.meaning} against threshold`,
     x: 'Threshold',
-    y: secondName,
+    y: chosen.meaning,
     domain: [0, 255],
     of: (curves) => curves[second] && [thresholds(curves), curves[second]],
   };
@@ -85,8 +87,8 @@ function charts(view) {
     boxes.push(h('figure', h('figcaption', kind.title), box));
   }
   const moment = columnHead('Threshold');
-  const columns = [['precision', 'Precision'], ['recall', 'Recall'], ['f_curve', 'F'], ['e_curve', 'E']]
-    .filter(([name]) => has(name) && !(several() && name.endsWith('_curve') && name !== second));
+  const columns = [['precision', 'Precision'], ['recall', 'Recall']].filter(([name]) => has(name))
+    .concat((several() ? there.filter((one) => one === chosen) : there).map(({ name, text }) => [name, text]));
   const legend = grid(
     'legend',
     `Curves of ${view.label} at a threshold`,
@@ -125,8 +127,9 @@ function charts(view) {
   }
 
   function peak(curves) {
-    const curve = curves[second] || curves.f_curve || [];
-    return curve.reduce((best, value, i) => (value > curve[best] ? i : best), 0);
+    const curve = curves[second] || [];
+    const better = (a, b) => (chosen.higher ? a > b : a < b);
+    return curve.reduce((best, value, i) => (better(value, curve[best]) ? i : best), 0);
   }
 
   // All methods at the cursor, or each at its own best threshold.
@@ -141,8 +144,9 @@ function charts(view) {
         columns.map(([name]) => h('td', figure(line.curves[name]?.[place]))),
       );
     }));
-    const best = secondName[0];
-    moment.textContent = cursor !== null ? 'Threshold' : several() ? `Best ${best} at` : `Threshold of best ${best}`;
+    const best = chosen?.text;
+    const ofBest = several() ? `Best ${best} at` : `Threshold of best ${best}`;
+    moment.textContent = cursor !== null || !best ? 'Threshold' : ofBest;
   }
 
   function key(name, hidden) {

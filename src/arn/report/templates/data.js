@@ -1,7 +1,7 @@
 // The data, the state, and the few tools that everything else is drawn with. The files of this folder are put together
 // into one script. What comes from the data enters the page as text nodes, attributes and numbers, never as markup.
 
-const { bench, browser, labels } = JSON.parse(document.getElementById('data').textContent);
+const { bench, browser, labels, curves: curveLabels } = JSON.parse(document.getElementById('data').textContent);
 const provenance = bench.provenance || {};
 const confidence = provenance.confidence ?? 0.95;
 const methods = bench.methods || [];
@@ -9,6 +9,8 @@ const views = bench.views || [];
 const scores = bench.scores || [];
 const comparisons = bench.comparisons || [];
 
+// What is drawn against the threshold; `key` stands for it in the address.
+const CURVES = curveLabels.map((one) => ({ ...one, key: one.name.replace(/_curve$/, '') }));
 // name -> what it is called, what it means, which way is better; in the order of tables.
 const LABELS = new Map(labels.map((one) => [one.name, one]));
 const PLACES = new Map(labels.map((one, place) => [one.name, place]));
@@ -154,7 +156,7 @@ const scoreAt = new Map(scores.map((one) => [`${one.view}\n${one.method}`, one])
 const result = (view, method) => scoreAt.get(`${view}\n${method}`);
 const curvesOf = (view, method) => {
   const curves = result(view, method)?.curves || {};
-  return (curves.precision && curves.recall) || curves.f_curve || curves.e_curve ? curves : null;
+  return (curves.precision && curves.recall) || CURVES.some(({ name }) => curves[name]) ? curves : null;
 };
 const tone = new Map(
   methods.map((method, index) => [method.name, [`tone${index % TONES}`, DASHES[index % DASHES.length]]]),
@@ -182,7 +184,7 @@ function read() {
     reversed: given.get('reversed') === '1',
     scores: chosen.length ? chosen : null,
     hidden: new Set(given.getAll('hide')),
-    second: given.get('curve') === 'e' ? 'e' : 'f',
+    second: (CURVES.find(({ key }) => key === given.get('curve')) || CURVES[0]).key,
     by: given.get('by'),
     method: given.get('method'),
     order: ['worst', 'best', 'apart'].includes(given.get('order')) ? given.get('order') : 'worst',
@@ -202,7 +204,7 @@ function write() {
   say('reversed', state.reversed && '1');
   say('scores', state.scores?.join(','));
   for (const name of state.hidden) say('hide', name);
-  say('curve', state.second, 'f');
+  say('curve', state.second, CURVES[0].key);
   say('method', state.method);
   say('by', state.by);
   say('order', state.order, 'worst');
