@@ -31,7 +31,7 @@ KNOWN = {
 }
 
 
-# Measures that PySODMetrics computes by `FmeasureV2`, from the counts at each threshold: ours are equal to the last bit.
+# Measures that PySODMetrics computes by `FmeasureV2` from the counts at each threshold; ours are equal to the last bit.
 FROM_COUNTS = ("iou", "dice", "ber")
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import arn.report.page
 from arn.data.scenes import draw_scene
 from arn.errors import ArnError
 from arn.report.page import Section, thumbnail, write_page
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.webelement import WebElement
 
+TEMPLATES = Path(arn.report.page.__file__).parent / "templates"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"></script><script>document.title='owned'</script>\u2028&amp;'"
 PLAIN, SECOND = "Plain", "Second"
 METHODS = (PLAIN, SECOND, HOSTILE)
@@ -587,6 +589,40 @@ def test_the_second_chart_shows_f_or_e(shown: Page) -> None:
     assert path() != f
     again = Page(shown.driver, shown.path, str(shown.js("location.hash")))
     assert again.texts("#curves figcaption")[1] == "E-measure against threshold"
+
+
+def test_a_score_and_a_curve_are_marked_by_the_direction_that_the_data_give(chromium: Chrome, tmp_path: Path) -> None:
+    """The balanced error rate: lower is better, and the script has no list that names it."""
+    assert "ber" not in re.findall(r"\w+", "".join(path.read_text() for path in TEMPLATES.glob("*.js")))
+    bench = toy_bench()
+    for one in bench["scores"]:
+        rates = 1 - np.array(one["curves"]["f_curve"]) - 0.001 * np.arange(256)
+        one["values"]["min_ber"] = one["values"]["mae"] + 0.1
+        one["curves"]["ber_curve"] = rates.tolist()
+    write_page(tmp_path / "index.html", bench)
+    opened = Page(chromium, tmp_path / "index.html", "#scores=max_f,min_ber&curve=ber")
+    head = opened.head("min_ber")
+    assert head.text.split() == ["min", "BER", "↓"]
+    assert "smallest over 256 thresholds; lower is better" in str(head.get_attribute("title"))
+    head.click()
+    assert opened.methods == by_value("TOY/arn2018", 1, reverse=False)
+    assert opened.head("min_ber").find_element("xpath", "..").get_attribute("aria-sort") == "ascending"
+    rows = dict(zip(opened.methods, opened.all("table.scores tbody tr"), strict=True))
+    assert [one.text for one in rows[SECOND].find_elements("css selector", ".best .value")] == [".1900"]
+    assert opened.texts("#curves figcaption")[1] == "BER against threshold"
+    assert opened.texts("table.legend thead th")[1:] == [
+        "Threshold of best BER",
+        "Precision",
+        "Recall",
+        "F",
+        "E",
+        "BER",
+    ]
+    told = dict(zip(opened.texts("table.legend tbody th"), opened.texts("table.legend tbody tr"), strict=True))
+    for one in bench["scores"][:3]:
+        rates = one["curves"]["ber_curve"]
+        assert told[one["method"]].split()[-1] == f"{min(rates):.4f}".removeprefix("0")
+    assert opened.texts("table.legend tbody th") == by_value("TOY/arn2018", 0, reverse=True)
 
 
 def expected_order(view: str, order: str, score: str = "mae", method: str = PLAIN) -> list[str]:

@@ -129,7 +129,7 @@ def from_counts(
         (
             Column(f"adaptive_{name}", label=adaptive),
             Column(f"best_{name}", label=shown("best", f"{extreme} of the picture", 1)),
-            Column(f"{name}_curve", 256, Label(label, meaning, higher)),
+            Column(f"{name}_curve", 256, Label(label, label, higher)),
         ),
         of_picture,
         (

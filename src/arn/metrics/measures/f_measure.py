@@ -16,8 +16,8 @@ from arn.metrics.protocols import BETA2, Protocol
 
 def of_picture(picture: Picture) -> dict[str, Any]:
     fg, bg = picture.bins
-    curves = {name: np.empty(256) for name in ("precision", "recall", "f_curve")}
-    best = precision_recall_f(fg, bg, picture.protocol.smoothing, BETA2, *curves.values())
+    curves = np.empty((3, 256))
+    best = precision_recall_f(fg, bg, picture.protocol.smoothing, BETA2, *curves)
     tp, fp = picture.adaptive
     precision, recall = tp / max(tp + fp, 1), tp / max(picture.n_fg, 1)
     return {
@@ -25,7 +25,7 @@ def of_picture(picture: Picture) -> dict[str, Any]:
         "adaptive_recall": recall,
         "adaptive_f": f_measure(precision, recall, BETA2),
         "best_f": best,
-        **curves,
+        **dict(zip(("precision", "recall", "f_curve"), curves, strict=True)),
     }
 
 
