@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -24,16 +25,16 @@ def of_picture(picture: Picture) -> dict[str, float]:
         _scratch.room = room = np.empty(gray.size, np.int32)
     levels, table = (picture.values, None) if picture.levels is None else (picture.levels, picture.table.values)
     level = picture.protocol.mask_level
-    return {"weighted_f": float(weighted_f(levels, table, gray, level, IMPORTANCE, GAUSS, 1.0, room))}
+    return {"weighted_f": float(weighted_f(levels, table, gray, level, IMPORTANCE, room))}
 
 
 # 2 - exp(ln(1/2) / 5 d), a background pixel's importance by its distance d from the foreground, tabulated by d squared.
 # From d = 256 on it is 2 to the last bit of a float64, so that is what every larger distance is given.
 IMPORTANCE = 2.0 - np.exp(math.log(0.5) / 5.0 * np.sqrt(np.arange((1 << 16) + 1, dtype=np.float64)))
 
-# fspecial('gaussian', 7, 5) is the outer product of this with itself.
-GAUSS = np.exp(-(np.arange(-3, 4) ** 2) / 50.0)
-GAUSS = GAUSS / GAUSS.sum()
+# fspecial('gaussian', 7, 5) is the outer product of this, mirrored at its last number, with itself.
+_GAUSS = np.exp(-(np.arange(-3, 4) ** 2) / 50.0)
+_G0, _G1, _G2, _G3 = (float(value) for value in (_GAUSS / _GAUSS.sum())[:4])
 
 _FAR = 1 << 30
 
@@ -67,29 +68,9 @@ def _nearest_above(gray: Array, level: Int, above: Array) -> None:
 
 
 @njit(cache=True, nogil=True)
-def weighted_f(
-    levels: Array,
-    table: Array | None,
-    gray: Array,
-    mask_level: int,
-    importance: Array,
-    gauss: Array,
-    beta2: float,
-    scratch: Array,
-) -> float:
-    """Weighted F-measure (Margolin et al., CVPR 2014, eqs. 9-14); 0 for an empty mask.
-
-    `levels` is the map as uint8, and `table` (256) the values in 0..1 that its levels stand for; or the map's values as
-    float64, and None. `scratch` is int32, with room for as many as there are pixels. `importance` and `gauss` are the
-    tables of this module, handed in: as globals, numba would copy them into its compiled code.
-
-    The nearest foreground pixel of each background pixel is exact, found along columns and then along rows through the
-    lower envelope of parabolas (Felzenszwalb and Huttenlocher, Theory of Computing 2012), in integers. Of several
-    nearest ones the same is taken as by `scipy.ndimage.distance_transform_edt`: the upper of a column, then the
-    leftmost column. Row by row, so that next to nothing is allocated: fresh memory costs more than the arithmetic.
-    """
+def _foreground(gray: Array, level: Int) -> tuple[Array, int, int, Int]:
+    """Foreground pixels of each column, the first and the last row that have any, and how many there are."""
     height, width = gray.shape
-    level = np.uint8(mask_level)
     in_column = np.zeros(width, np.uint32)
     top, bottom, n_fg = height, -1, np.int64(0)
     for i in range(height):
@@ -102,131 +83,194 @@ def weighted_f(
         if in_row > 0:
             top, bottom = min(top, i), i
             n_fg += np.int64(in_row)
-    if n_fg == 0:
-        return 0.0
-    left, right = 0, width - 1
-    while in_column[left] == 0:
-        left += 1
-    while in_column[right] == 0:
-        right -= 1
-    columns = right + 1 - left
+    return in_column, top, bottom, n_fg
 
-    above = scratch[: height * width].reshape(height, width)
-    _nearest_above(gray, level, above)
-    below = np.full(width, _FAR, np.int32)
-    nearest, site, height2 = np.empty(width, np.int32), np.empty(width, np.int64), np.empty(width, np.int64)
-    start = np.empty(width + 1, np.int64)
-    values_row, weight, average = np.empty(width), np.empty(width), np.empty(columns)
+
+@njit(cache=True, nogil=True)
+def _nearest_in_columns(row: Int, gray_row: Array, level: Int, above_row: Array, below: Array, nearest: Array) -> None:
+    """Fills `nearest` with the row of each column's nearest foreground pixel; `below` is kept up from row to row."""
+    # Two loops: each is simple enough to be vectorised.
+    for j in range(below.size):
+        below[j] = row if gray_row[j] > level else below[j]
+    for j in range(below.size):
+        nearer_below = np.int32(below[j] - row) < np.int32(row - above_row[j])
+        nearest[j] = below[j] if nearer_below else above_row[j]
+
+
+@njit(cache=True, nogil=True)
+def _envelope(row: Int, gray_row: Array, level: Int, nearest: Array, in_column: Array, parabolas: Array) -> int:
+    """Fills `parabolas` (int64, 3 x W + 1) with the lower envelope of (j - site)^2 + height2; returns their number.
+
+    Its rows are site, height2, and the column from which on the parabola is the lowest. Columns without foreground have
+    none, and inside a run of foreground pixels only the run's ends can be nearest to anything else.
+    """
+    width = gray_row.size
+    site, height2, start = parabolas[0], parabolas[1], parabolas[2]
+    last = -1
+    for j in range(width):
+        if in_column[j] == 0:
+            continue
+        h = np.int64(nearest[j] - row) * np.int64(nearest[j] - row)
+        if h == 0 and 0 < j < width - 1 and gray_row[j - 1] > level and gray_row[j + 1] > level:
+            continue
+        since = 0
+        while last >= 0:
+            gap = j - site[last]
+            # The first column where site j is lower, not merely as low: ties stay with the left. The quotient
+            # is either whole or far enough from whole for a float64 to be on the right side.
+            rise = gap * (j + site[last]) + h - height2[last]
+            since = math.floor(float(rise) / float(2 * gap)) + 1
+            if since > start[last]:
+                break
+            last -= 1
+        if last < 0:
+            since = 0
+        if since < width:
+            last += 1
+            site[last], height2[last], start[last] = j, h, since
+    start[last + 1] = width
+    return last + 1
+
+
+@njit(cache=True, nogil=True)
+def _along_row(padded: Array, averaged: Array) -> None:
+    """The Gaussian along a row: `padded` is six columns wider than `averaged`."""
+    for j in range(averaged.size):
+        outer = _G0 * (padded[j] + padded[j + 6]) + _G1 * (padded[j + 1] + padded[j + 5])
+        averaged[j] = outer + _G2 * (padded[j + 2] + padded[j + 4]) + _G3 * padded[j + 3]
+
+
+@njit(cache=True, nogil=True)
+def _down_columns(along: Array, row: int, average: Array) -> None:
+    """The Gaussian down the columns around `row`, of seven rows that were averaged along; row i is at i modulo 7."""
+    middle = along[row % 7]
+    for j in range(average.size):
+        average[j] = _G3 * middle[j]
+    # Scalars and few arrays to a loop: the compiler must prove that nothing overlaps before it vectorises.
+    for t in range(1, 4):
+        g, before, behind = (_G0, _G1, _G2)[3 - t], along[(row - t) % 7], along[(row + t) % 7]
+        for j in range(average.size):
+            average[j] += g * (before[j] + behind[j])
+
+
+@njit(cache=True, nogil=True)
+def _errors(levels: Array, table: Array | None, gray: Array, level: Int, importance: Array, above: Array) -> Any:
+    """Foreground pixels, and the weighted errors of background and foreground; all 0 for an empty mask.
+
+    `above` is int32, H x W, as `_nearest_above` fills it. Row by row from the last, so that next to nothing is
+    allocated: fresh memory costs more than the arithmetic.
+    """
+    height, width = gray.shape
+    in_column, top, bottom, n_fg = _foreground(gray, level)
+    false_positive, false_negative = 0.0, 0.0
+    if n_fg == 0:
+        return n_fg, false_positive, false_negative
+    columns = np.flatnonzero(in_column)
+    left, right = columns[0], columns[-1]
+    below, nearest = np.full(width, _FAR, np.int32), np.empty(width, np.int32)
+    parabolas = np.empty((3, width + 1), np.int64)
+    values, weight, average = np.empty(width), np.empty(width), np.empty(right + 1 - left)
     # The error that each pixel of a row lends to its neighbours' average: its own, or that of the nearest foreground
     # pixel. Three columns of zeros on each side stand for what lies outside the picture, as do rows of zeros.
-    lent = np.zeros(width + 6)
-    # Seven rows of it, averaged along the row: row i is kept at i modulo 7.
-    along = np.zeros((7, columns))
-    g0, g1, g2, g3 = gauss[0], gauss[1], gauss[2], gauss[3]
-    false_positive, false_negative = 0.0, 0.0
-
+    lent, along = np.zeros(width + 6), np.zeros((7, average.size))
     for i in range(max(height - 1, bottom + 3), min(-1, top - 4), -1):
         near = top - 3 <= i <= bottom + 3
         if 0 <= i < height:
-            row = np.int32(i)
-            levels_row, gray_row, above_row = levels[i], gray[i], above[i]
-            # Two loops: each is simple enough to be vectorised.
-            for j in range(width):
-                below[j] = row if gray_row[j] > level else below[j]
-            for j in range(width):
-                nearer_below = np.int32(below[j] - row) < np.int32(row - above_row[j])
-                nearest[j] = below[j] if nearer_below else above_row[j]
-            for j in range(width):
-                values_row[j] = levels_row[j] if table is None else table[levels_row[j]]
-
-            # Distances matter where the map is not 0, and near the foreground.
-            begin, end = 0, width
-            while begin < width and values_row[begin] == 0.0:
-                begin += 1
-            while end > begin and values_row[end - 1] == 0.0:
-                end -= 1
+            _nearest_in_columns(np.int32(i), gray[i], level, above[i], below, nearest)
+            _values(levels[i], table, values)
+            begin, end = _span(values)  # distances matter where the map is not 0, and near the foreground
             if near:
                 begin, end = min(begin, max(0, left - 3)), max(end, min(width, right + 4))
             if begin >= end:
                 continue
-
-            # Lower envelope of the parabolas (j - site)^2 + height2; site t is the lowest from start[t] on. Columns
-            # without foreground have none, and inside a run of foreground pixels only the run's ends can be nearest to
-            # anything else.
-            last = -1
-            for j in range(left, right + 1):
-                if in_column[j] == 0:
-                    continue
-                h = np.int64(nearest[j] - row) * np.int64(nearest[j] - row)
-                if h == 0 and left < j < right and gray_row[j - 1] > level and gray_row[j + 1] > level:
-                    continue
-                since = 0
-                while last >= 0:
-                    gap = j - site[last]
-                    # The first column where site j is lower, not merely as low: ties stay with the left. The quotient
-                    # is either whole or far enough from whole for a float64 to be on the right side.
-                    rise = gap * (j + site[last]) + h - height2[last]
-                    since = math.floor(float(rise) / float(2 * gap)) + 1
-                    if since > start[last]:
-                        break
-                    last -= 1
-                if last < 0:
-                    since = 0
-                if since < width:
-                    last += 1
-                    site[last], height2[last], start[last] = j, h, since
-            start[last + 1] = width
-
-            for t in range(last + 1):
-                s, h = site[t], height2[t]
-                here, after = max(start[t], begin), min(start[t + 1], end)
+            count = _envelope(np.int32(i), gray[i], level, nearest, in_column, parabolas)
+            for t in range(count):
+                s, h = parabolas[0, t], parabolas[1, t]
+                here, after = max(parabolas[2, t], begin), min(parabolas[2, t + 1], end)
                 for j in range(here, after):
-                    d2 = (j - s) * (j - s) + h
-                    weight[j] = importance[np.uint64(min(d2, 65536))]
+                    weight[j] = importance[np.uint64(min((j - s) * (j - s) + h, 65536))]
                 if near:
                     value = levels[nearest[s], s] if table is None else table[levels[nearest[s], s]]
                     lent[here + 3 : max(here, after) + 3] = 1.0 - value
             if near:
-                own = lent[3 : 3 + width]
-                for j in range(width):
-                    own[j] = 1.0 - values_row[j] if gray_row[j] > level else own[j]
-            errors, value_part, gray_part = weight[begin:end], values_row[begin:end], gray_row[begin:end]
-            for j in range(errors.size):
-                errors[j] = 0.0 if gray_part[j] > level else errors[j] * value_part[j]
-            false_positive += _sum(errors)
-        if not near:
-            continue
+                _lend_own(lent[3 : 3 + width], values, gray[i], level)
+            false_positive += _false_positives(weight[begin:end], values[begin:end], gray[i, begin:end], level)
+        if near:
+            # Along this row, and then, once three more rows are known, down the columns.
+            if 0 <= i < height:
+                _along_row(lent[left : right + 7], along[i % 7])
+            else:
+                along[i % 7] = 0.0
+            if top <= i + 3 <= bottom:
+                _down_columns(along, i + 3, average)
+                _values(levels[i + 3, left : right + 1], table, values)
+                false_negative += _false_negatives(average, values, gray[i + 3, left : right + 1], level)
+    return n_fg, false_positive, false_negative
 
-        # Average over the window: along this row, and then, once three more rows are known, down the columns. Scalars
-        # and few arrays to a loop: the compiler must prove that nothing overlaps before it vectorises.
-        along_row = along[i % 7]
-        if 0 <= i < height:
-            padded = lent[left : right + 7]
-            for j in range(columns):
-                outer = g0 * (padded[j] + padded[j + 6]) + g1 * (padded[j + 1] + padded[j + 5])
-                along_row[j] = outer + g2 * (padded[j + 2] + padded[j + 4]) + g3 * padded[j + 3]
-        else:
-            along_row[:] = 0.0
-        done = i + 3
-        if not top <= done <= bottom:
-            continue
-        middle = along[done % 7]
-        for j in range(columns):
-            average[j] = g3 * middle[j]
-        for t in range(1, 4):
-            g, before, behind = gauss[3 - t], along[(done - t) % 7], along[(done + t) % 7]
-            for j in range(columns):
-                average[j] += g * (before[j] + behind[j])
-        levels_part, gray_part = levels[done, left : right + 1], gray[done, left : right + 1]
-        for j in range(columns):
-            error = 1.0 - (levels_part[j] if table is None else table[levels_part[j]])
-            average[j] = min(error, average[j]) if gray_part[j] > level else 0.0
-        false_negative += _sum(average)
 
+@njit(cache=True, nogil=True)
+def _values(levels: Array, table: Array | None, values: Array) -> None:
+    for j in range(levels.size):
+        values[j] = levels[j] if table is None else table[levels[j]]
+
+
+@njit(cache=True, nogil=True)
+def _span(values: Array) -> tuple[int, int]:
+    """The first entry that is not 0, and the one after the last."""
+    begin, end = 0, values.size
+    while begin < values.size and values[begin] == 0.0:
+        begin += 1
+    while end > begin and values[end - 1] == 0.0:
+        end -= 1
+    return begin, end
+
+
+@njit(cache=True, nogil=True)
+def _lend_own(lent: Array, values: Array, gray: Array, level: Int) -> None:
+    for j in range(values.size):
+        lent[j] = 1.0 - values[j] if gray[j] > level else lent[j]
+
+
+@njit(cache=True, nogil=True)
+def _false_positives(weight: Array, values: Array, gray: Array, level: Int) -> float:
+    for j in range(weight.size):
+        weight[j] = 0.0 if gray[j] > level else weight[j] * values[j]
+    return _sum(weight)
+
+
+@njit(cache=True, nogil=True)
+def _false_negatives(average: Array, values: Array, gray: Array, level: Int) -> float:
+    """The smaller of a foreground pixel's own and its averaged error."""
+    for j in range(average.size):
+        average[j] = min(1.0 - values[j], average[j]) if gray[j] > level else 0.0
+    return _sum(average)
+
+
+@njit(cache=True, nogil=True)
+def weighted_f(
+    levels: Array, table: Array | None, gray: Array, mask_level: int, importance: Array, scratch: Array
+) -> float:
+    """Weighted F-measure; 0 for an empty mask.
+
+    `levels` is the map as uint8, and `table` (256) the values in 0..1 that its levels stand for; or the map's values as
+    float64, and None. `scratch` is int32, with room for as many as there are pixels. `importance` is the table of this
+    module, handed in: as a global, numba would copy it into its compiled code.
+
+    The nearest foreground pixel of each background pixel is exact, found along columns and then along rows through the
+    lower envelope of parabolas (Felzenszwalb and Huttenlocher, Theory of Computing 2012), in integers. Of several
+    nearest ones the same is taken as by `scipy.ndimage.distance_transform_edt`: the upper of a column, then the
+    leftmost column.
+    """
+    level = np.uint8(mask_level)
+    above = scratch[: gray.size].reshape(gray.shape)
+    _nearest_above(gray, level, above)
+    n_fg, false_positive, false_negative = _errors(levels, table, gray, level, importance, above)
+    if n_fg == 0:
+        return 0.0
     true_positive = n_fg - false_negative
     recall = 1.0 - false_negative / n_fg
     precision = true_positive / (true_positive + false_positive + EPS)
-    return (1.0 + beta2) * recall * precision / (recall + beta2 * precision + EPS)
+    return 2.0 * recall * precision / (recall + precision + EPS)
 
 
 LABEL = Label("weighted F", "weighted F-measure", order=11, first=True)
