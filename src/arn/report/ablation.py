@@ -310,17 +310,11 @@ def as_bench(report: Report, found: Sequence[Variant], provenance: Mapping[str, 
 
     Comparisons of the best with the next are left out: the report's are with the reference, in its own table.
     """
-    views = [
-        {
-            "id": f"{name}/{found[0].runs[0].rows[name].protocol.name}",
-            "dataset": name,
-            "label": name,
-            "protocol": found[0].runs[0].rows[name].protocol.name,
-            "note": "",
-            "pictures": count,
-        }
-        for name, count in report["datasets"].items()
-    ]
+    views = []
+    for name, count in report["datasets"].items():
+        protocol = found[0].runs[0].rows[name].protocol.name
+        view = {"id": f"{name}/{protocol}", "dataset": name, "label": name, "protocol": protocol}
+        views.append(view | {"note": "", "pictures": count})
     entries = []
     for view in views:
         for variant, described in zip(found, report["variants"], strict=True):

@@ -17,7 +17,7 @@ from arn.metrics.protocols import BETA2, Protocol
 def of_picture(picture: Picture) -> dict[str, Any]:
     fg, bg = picture.bins
     curves = np.empty((3, 256))
-    best = precision_recall_f(fg, bg, picture.protocol.smoothing, BETA2, *curves)
+    best = precision_recall_f(fg, bg, picture.protocol.smoothing, BETA2, curves)
     tp, fp = picture.adaptive
     precision, recall = tp / max(tp + fp, 1), tp / max(picture.n_fg, 1)
     return {
@@ -48,10 +48,8 @@ def curves_of(protocol: Protocol) -> dict[str, Curve]:
 
 
 @njit(cache=True, nogil=True)
-def precision_recall_f(
-    fg: Array, bg: Array, smoothing: float, beta2: float, precision: Array, recall: Array, f_curve: Array
-) -> float:
-    """Fills the three curves (256, from threshold 255 down to 0) from counts by bin (257); returns the largest F."""
+def precision_recall_f(fg: Array, bg: Array, smoothing: float, beta2: float, curves: Array) -> float:
+    """Fills precision, recall and F (3 x 256, from threshold 255 down to 0) from counts by bin (257); the largest F."""
     n_fg = 0
     for k in range(257):
         n_fg += fg[k]
@@ -66,7 +64,7 @@ def precision_recall_f(
             p = tp / max(predicted, 1)
             r = tp / max(n_fg, 1)
         f = f_measure(p, r, beta2)
-        precision[k], recall[k], f_curve[k] = p, r, f
+        curves[0, k], curves[1, k], curves[2, k] = p, r, f
         best = max(best, f)
     return best
 

@@ -25,7 +25,7 @@ def _of_levels(picture: Picture) -> float:
         mean = float((fg + bg) @ (np.arange(256) - offset)) / (scale * picture.size)
         return 1.0 - mean if n_fg == 0 else mean
     level, cut = picture.protocol.mask_level, _cut(picture)
-    blocks = level_blocks(picture.levels, picture.gray, level, *cut, offset, scale)
+    blocks = level_blocks(picture.levels, picture.gray, level, cut, offset, scale)
     return _structure(picture, level_sides(fg, bg, offset, scale), blocks, cut)
 
 
@@ -37,7 +37,7 @@ def _of_values(picture: Picture) -> float:
     if sides[1, 0] == 0:
         return float(sides[0, 1])
     cut = _cut(picture)
-    return _structure(picture, sides, value_blocks(picture.values, picture.gray, level, *cut), cut)
+    return _structure(picture, sides, value_blocks(picture.values, picture.gray, level, cut), cut)
 
 
 def _cut(picture: Picture) -> tuple[int, int]:
@@ -104,9 +104,7 @@ CHUNK = 32768
 
 
 @njit(cache=True, nogil=True)
-def level_blocks(
-    levels: Array, gray: Array, mask_level: int, cut_row: int, cut_column: int, offset: int, scale: int
-) -> Array:
+def level_blocks(levels: Array, gray: Array, mask_level: int, cut: tuple[int, int], offset: int, scale: int) -> Array:
     """The moments of map and mask in the S-measure's four blocks (upper left, upper right, lower left, lower right).
 
     Returns float64, 4 x 6: n; mean of the map, of the mask; sums of squares of the map, of the mask, and of products,
@@ -116,8 +114,8 @@ def level_blocks(
     mask = np.uint8(mask_level)
     blocks = np.zeros((4, 6))
     for b in range(4):
-        top, bottom = (0, cut_row) if b < 2 else (cut_row, height)
-        left, right = (0, cut_column) if b % 2 == 0 else (cut_column, width)
+        top, bottom = (0, cut[0]) if b < 2 else (cut[0], height)
+        left, right = (0, cut[1]) if b % 2 == 0 else (cut[1], width)
         n = (bottom - top) * (right - left)
         if n == 0:
             continue
@@ -153,13 +151,13 @@ def level_blocks(
 
 
 @njit(cache=True, nogil=True)
-def value_blocks(values: Array, gray: Array, mask_level: int, cut_row: int, cut_column: int) -> Array:
+def value_blocks(values: Array, gray: Array, mask_level: int, cut: tuple[int, int]) -> Array:
     """As `level_blocks`, of float64 values."""
     height, width = values.shape
     blocks = np.zeros((4, 6))
     for b in range(4):
-        top, bottom = (0, cut_row) if b < 2 else (cut_row, height)
-        left, right = (0, cut_column) if b % 2 == 0 else (cut_column, width)
+        top, bottom = (0, cut[0]) if b < 2 else (cut[0], height)
+        left, right = (0, cut[1]) if b % 2 == 0 else (cut[1], width)
         n = (bottom - top) * (right - left)
         if n == 0:
             continue
