@@ -143,7 +143,7 @@ def unpack(batch: Tensor) -> dict[str, Tensor]:
     return {"picture": pictures, "mask": batch[3 * count :].unsqueeze(1)}
 
 
-def keep_batch(batch: Tensor) -> Tensor:
+def keep_batch(batch: Any) -> Any:
     """The collate function of a `TrainingSet`, whose batches come whole."""
     return batch
 

@@ -37,7 +37,7 @@ class Augmentation:
     Args:
         flip: chance of a horizontal flip (.5 in the paper, which names nothing else).
         crop: smallest share of each side that a random crop keeps; 1 crops nothing.
-        colour: strength of brightness, contrast, saturation and hue changes, usually 0 to 1; at 2.5 brightness may go to 0.
+        colour: strength of brightness, contrast, saturation and hue changes, usually 0 to 1; at most 2.5.
         gray: chance of losing all colour.
         seed: of the run.
 
