@@ -23,6 +23,8 @@ PAGES = [
 ]
 CONFIGS = sorted(path for folder in ("conf", "sweeps") for path in (ROOT / folder).rglob("*.yaml"))
 UP_TO_WORDS = re.compile(r"""(?:"[^"]*"|'[^']*'|(?!   |: | \(|, then ).)*""")
+QUOTED = re.compile(r"""'[^']*'|"[^"]*"|\$\{\w+\}""")
+ASSIGNMENTS = re.compile(r"^(?:[A-Z_]+=\S+ )*")
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:arn|make) [a-z]+\b.*")
 
 
@@ -60,28 +62,19 @@ def test_there_are_commands_of_every_verb():
 def test_shells_read_them_as_they_are_meant(tmp_path):
     """bash splits each as shlex does; zsh besides takes bare brackets for patterns of file names."""
     commands = [parameters.values[0] for parameters in COMMANDS]
-    bare = [
-        one
-        for one in commands
-        if re.search(r"[][{}*?()<>|&;]", re.sub(r"""'[^']*'|"[^"]*"|\$\{\w+\}""", "", one.partition(" #")[0]))
-    ]
-    assert bare == []
-    script = "\n".join(f"printf '%s\\0' START {re.sub(r'^((?:[A-Z_]+=)[^ ]+ )+', '', one)}" for one in commands)
+    outside = [QUOTED.sub("", command.partition(" #")[0]) for command in commands]
+    assert [text for text in outside if re.search(r"[][{}*?()<>|&;]", text)] == []
+    script = "\n".join(f"printf '%s\\0' START {ASSIGNMENTS.sub('', command)}" for command in commands)
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path, env={})
     read = [part.split("\0")[:-1] for part in done.stdout.split("START\0")[1:]]
     for command, found in zip(commands, read, strict=True):
-        expected = [re.sub(r"\$\{\w+\}", "", word) for word in words(command)]
-        assert found == [word for word in expected if not re.match(r"[A-Z_]+=", word) or command.startswith("make")], (
-            command
-        )
+        expected = words(ASSIGNMENTS.sub("", command))
+        assert found == [re.sub(r"\$\{\w+\}", "", word) for word in expected], command
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_keys_that_it_names_exist(command):
-    given = [word for word in words(command) if word != "..."]
-    while re.match(r"[A-Z_]+=", given[0]):
-        given.pop(0)
-    program, verb, *given = given
+    program, verb, *given = [word for word in words(ASSIGNMENTS.sub("", command)) if word != "..."]
     if program == "make":
         values = dict(word.partition("=")[::2] for word in given)
         given = [values.get("SWEEP", ""), *shlex.split(values.get("ARGS", ""))]
@@ -97,7 +90,7 @@ def test_the_keys_that_it_names_exist(command):
         options.append(f"hydra.searchpath=['file://{config_dir()}']")
     options = [word for word in options if not word.endswith("=NAME")]
     register_resolvers()
-    parsed = OverridesParser.create().parse_overrides([part for one in options for part in without_null(one)])
+    parsed = OverridesParser.create().parse_overrides([part for option in options for part in without_null(option)])
     (jobs,) = BasicSweeper.split_arguments(parsed, None)
     with initialize_config_dir(str(folder), version_base=None):
         assert compose(verb, jobs[0])

@@ -22,7 +22,7 @@ from arn.config.resolvers import wandb_tags
     ],
 )
 def test_run_name(network, config, name):
-    assert run_name(network, config) == name
+    assert run_name(network, {"_target_": "arn.networks.ARN", **config}) == name
 
 
 def test_hash_tells_configs_apart():

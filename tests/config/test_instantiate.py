@@ -19,7 +19,7 @@ def test_a_target_from_outside_the_list_is_refused():
     with pytest.raises(ArnError, match="not allowed"):
         instantiate({"_target_": "os.system", "command": "true"}, "network")
     with pytest.raises(ArnError, match="not allowed"):  # the standard library by way of our own modules
-        instantiate({"_target_": "arn.data.images.os.getcwd"}, "network")
+        instantiate({"_target_": "arn.files.os.getcwd"}, "network")
     with pytest.raises(ArnError, match="not allowed"):
         instantiate({"_target_": "arn.networks.ARN", "rcl": {"_target_": "builtins.eval"}}, "network")
 

@@ -200,7 +200,8 @@ def test_shards_hold_every_picture_once(count, world):
 def test_size_schedule():
     schedule = SizeSchedule(224, {"0": 96, 2: 160, 5: 224})
     assert [schedule.at(epoch) for epoch in range(7)] == [96, 96, 160, 160, 160, 224, 224]
-    assert SizeSchedule(224).at(9) == 224
+    assert (schedule.smallest, schedule.largest) == (96, 224)
+    assert SizeSchedule(224).at(9) == SizeSchedule(224).smallest == 224
     assert SizeSchedule(224, {3: 320}).at(2) == 224
 
 

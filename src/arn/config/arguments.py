@@ -48,7 +48,7 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], place:
         hint = hints.get(key, Any)
         if fits(value, hint) is False:
             raise ArnError(f"{name}={value}: must be {wanted(hint)}")
-        if get_origin(hint) is Annotated and isinstance(value, Mapping):
+        if get_origin(hint) is Annotated and isinstance(value, Mapping) and "_target_" not in value:
             for options in get_args(hint)[1:]:
                 if is_typeddict(options) or inspect.isroutine(options) or inspect.isclass(options):
                     check_arguments(options, value, name)

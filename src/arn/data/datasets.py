@@ -103,6 +103,10 @@ class SizeSchedule:
     def largest(self) -> int:
         return max([self.size, *self.by_epoch.values()])
 
+    @property
+    def smallest(self) -> int:
+        return min([self.at(0), *self.by_epoch.values()])
+
     def at(self, epoch: int) -> int:
         begun = [start for start in self.by_epoch if start <= epoch]
         return self.by_epoch[max(begun)] if begun else self.size

@@ -42,7 +42,7 @@ from arn.inference.predictor import Predictor
 from arn.inference.weights import load_network, load_weights, read_checkpoint
 from arn.metrics import SaliencyMetrics
 from arn.multirun.jobs import EXPECTED
-from arn.networks import count_parameters, stage_table
+from arn.networks import check_batch_norm, count_parameters, stage_table
 from arn.provenance import provenance as config_provenance
 from arn.report.runs import write_rows
 from arn.training.callbacks import (
@@ -155,6 +155,8 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
     last = _resume_point(run) if resume else None
     throughput, same = Throughput(), SameConfig(plain, run)
     trainer = build_trainer(config, plain, run, [same, throughput])
+    if datamodule.batch_size == trainer.world_size:
+        check_batch_norm(network, datamodule.sizes.smallest, config.freeze_backbone_norm)
 
     if trainer.is_global_zero:
         run.mkdir(parents=True, exist_ok=True)
