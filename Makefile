@@ -39,7 +39,7 @@ train: $(READY) ## Train a network; without ARGS on drawn scenes, in minutes, wi
 sweep: $(READY) ## Train every job of a published sweep, go on where it stopped: make sweep SWEEP=ablation ARGS="seed=0,1"
 	$(BIN)arn sweep $(SWEEP) $(ARGS)
 
-bench: $(READY) ## Score checkpoints and map folders: make bench ARGS="datasets=[ECSSD] checkpoints={ARN: FILE}"
+bench: $(READY) ## Score checkpoints and map folders: make bench ARGS="datasets=[ECSSD] 'checkpoints={ARN: FILE}'"
 	$(BIN)arn bench $(ARGS)
 
 report: $(READY) ## Tables, tests, figures and a page of a sweep: make report ARGS="runs=outputs/sweeps/ablation_scenes"

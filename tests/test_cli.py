@@ -74,3 +74,42 @@ def test_data_list_and_verify(capsys, tiny_dataset):
 def test_data_without_a_task(capsys):
     assert main(["data", "weigh"]) == 2
     assert "arn data list" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("arn tr", {"train"}),
+        ("arn ", set(VERBS)),
+        ("arn train network=arn_l", {"network=arn_lite"}),
+        ("arn sweep ablation debug=", {"debug=fast", "debug=overfit"}),
+        ("arn data li", set()),
+    ],
+)
+def test_the_shell_completes_verbs_keys_and_choices(monkeypatch, capsys, line, offered):
+    monkeypatch.setenv("COMP_LINE", line)
+    assert main(["-sc", "query=bash"]) == 0
+    assert set(capsys.readouterr().out.split()) == offered
+
+
+def test_completion_is_installed_by_one_line(capsys):
+    assert main(["-sc", "install=bash"]) == 0
+    assert "COMPREPLY" in capsys.readouterr().out
+
+
+def test_python_m_arn_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "arn", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("arn ")
+
+
+@pytest.mark.parametrize("group", ["experiment", "callbacks", "debug", "profiler"])
+def test_null_chooses_nothing_of_a_group(capsys, group):
+    assert main(["train", "--cfg", "job", "network=arn_lite", f"{group}=null"]) == 0
+    printed = capsys.readouterr().out
+    assert f"\n{group}:" not in printed
+    assert f"input_size: {224 if group == 'experiment' else 112}" in printed
+
+
+def test_the_word_after_cfg_is_no_sweep(capsys):
+    assert main(["sweep", "--cfg", "job", "seeds", "hydra.mode=RUN"]) == 0
+    assert "sweep: seeds" in capsys.readouterr().out

@@ -169,7 +169,10 @@ def test_no_machine_paths_or_index_hosts_in_tracked_files(tracked: list[str]) ->
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_config_opens_with_the_command_that_uses_it(config: Path) -> None:
-    """conf/VERB.yaml with `arn VERB`, conf/GROUP/NAME.yaml with GROUP=NAME, a sweep with its name."""
+    """conf/VERB.yaml with `arn VERB`, conf/GROUP/NAME.yaml with GROUP=NAME, a sweep with its name.
+
+    What others inherit, conf/GROUP/FOLDER/NAME.yaml, names one of those.
+    """
     opening = []
     for line in config.read_text().splitlines():
         if not line.startswith("#"):
@@ -178,6 +181,10 @@ def test_a_config_opens_with_the_command_that_uses_it(config: Path) -> None:
     command = re.search(r"\b(arn|make) [a-z]+\b.*", "\n".join(opening))
     assert command, "no command in the opening comment"
     group = config.parent.relative_to(ROOT).as_posix().removeprefix("conf").removeprefix("/")
+    if "/" in group:
+        group, _, choice = re.search(rf"\b({group.partition('/')[0]})(=)(\w+)", command[0]).groups()
+        config = ROOT / "conf" / group / f"{choice}.yaml"
+        assert config.is_file()
     uses = f"arn {config.stem}" if not group else config.stem if group == "sweeps" else f"{group}={config.stem}"
     assert re.search(rf"\b{re.escape(uses)}\b", command[0]), f"{command[0]!r} does not use {uses}"
 

@@ -28,6 +28,7 @@ _USAGE = """usage: arn VERB [key=value ...]
   arn VERB --help       what the verb takes
   arn VERB --cfg job    the config it would run with
   arn --version
+  eval "$(arn -sc install=bash)"    complete verbs, keys and choices in this shell; also zsh, fish
 """
 
 
@@ -42,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
 
         print(f"arn {__version__}")
         return 0
+    if arguments[0] in ("-sc", "--shell-completion"):
+        return _complete(arguments)
     verb, rest = arguments[0], arguments[1:]
     if verb not in VERBS:
         print(f"arn: no verb {verb!r}; there are {', '.join(VERBS)}", file=sys.stderr)
@@ -81,6 +84,28 @@ def _help(verb: str) -> str:
             groups.append(f"  {folder.name}={'|'.join(sorted(choice.stem for choice in folder.glob('*.yaml')))}")
     body = text.split("\nhydra:\n")[0].rstrip()
     return "\n".join([f"arn {verb}: {VERBS[verb]}", "", body, *(["", "Groups:", *groups] if groups else [])])
+
+
+def _complete(arguments: list[str]) -> int:
+    """Hydra's completion of keys and choices, of verbs as well: ``eval "$(arn -sc install=bash)"``, or zsh or fish.
+
+    The shell hands over the line as typed, of which Hydra is told what comes after the verb.
+    """
+    verb, keys = "train", ""
+    if any(argument.startswith("query=") for argument in arguments):
+        verb, typed, keys = os.environ.get("COMP_LINE", "").partition(" ")[2].lstrip().partition(" ")
+        if not typed:
+            print(" ".join(name for name in VERBS if name.startswith(verb)))
+            return 0
+        if verb == "sweep":
+            verb, keys = "train", keys.lstrip().partition(" ")[2]
+    from arn.config.compose import run_hydra
+    from arn.config.locate import config_dir
+
+    if (config_dir() / f"{verb}.yaml").is_file():
+        os.environ["COMP_LINE"] = f"arn {keys}"
+        run_hydra(verb, lambda config: None, arguments)
+    return 0
 
 
 def _end_with_parent() -> None:

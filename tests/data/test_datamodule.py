@@ -39,10 +39,8 @@ def test_workers_do_not_change_a_batch(workers):
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])  # by a ring of shared memory, or message by message
-def test_batches_from_workers_stay_as_they_are(monkeypatch, method):
-    """All batches of an epoch are kept while others are made in the same places, at two sizes and with a break."""
-    monkeypatch.setattr("multiprocessing.get_start_method", lambda: method)
+def test_batches_from_workers_stay_as_they_are():
+    """All batches of an epoch are kept while others are made, at two sizes and with a break."""
     options = {"train_limit": 44, "batch_size": 2, "sizes": {0: 48, 1: 32}}
     alone, together = module(**options).train_dataloader(), module(**options, workers=2).train_dataloader()
     for epoch in (0, 1, 0):
@@ -57,7 +55,6 @@ def test_batches_from_workers_stay_as_they_are(monkeypatch, method):
         for index, _ in enumerate(together):  # an epoch that is left, as by limit_train_batches
             if index == 3:
                 break
-    assert (together.dataset.ring is not None) == (method == "fork")
 
 
 def test_epochs_differ_in_order_and_runs_repeat():
@@ -203,7 +200,8 @@ def test_shards_hold_every_picture_once(count, world):
 def test_size_schedule():
     schedule = SizeSchedule(224, {"0": 96, 2: 160, 5: 224})
     assert [schedule.at(epoch) for epoch in range(7)] == [96, 96, 160, 160, 160, 224, 224]
-    assert SizeSchedule(224).at(9) == 224
+    assert (schedule.smallest, schedule.largest) == (96, 224)
+    assert SizeSchedule(224).at(9) == SizeSchedule(224).smallest == 224
     assert SizeSchedule(224, {3: 320}).at(2) == 224
 
 
@@ -282,6 +280,15 @@ def test_paper_split_trains_and_tests_on_different_pictures(tmp_path, monkeypatc
         ({"split": "paper", "train": ["ECSSD"]}, "MSRA10K"),
         ({"test": ["DUT-OMRON@rest"]}, "@rest"),
         ({"batch_size": 13}, "data.batch_size"),
+        ({"batch_size": 0}, "data.batch_size=0"),
+        ({"eval_batch_size": 0}, "data.eval_batch_size=0"),
+        ({"val": -1}, "data.val=-1"),
+        ({"train_limit": 0}, "data.train_limit=0"),
+        ({"test_limit": 0}, "data.test_limit=0"),
+        ({"cache": 0}, "data.cache=0"),
+        ({"workers": -1}, "data.workers=-1"),
+        ({"sizes": {0: 32, 3: 0}}, r"data.sizes\[3\]=0"),
+        ({"augment": {"flip": 1.5}}, "data.augment.flip=1.5"),
     ],
 )
 def test_bad_options_name_their_key(options, names, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 
 from arn.data.scenes import draw_scene
 from arn.data.transforms import Augmentation, resize
+from arn.errors import ArnError
 
 PICTURE, MASK = draw_scene(0, 1, (80, 120))
 EVERYTHING = {"flip": 0.5, "crop": 0.6, "colour": 1.0, "gray": 0.2}
@@ -79,7 +80,7 @@ def test_any_size(size):
 
 @pytest.mark.parametrize("crop", [0.0, -1.0, 1.5])
 def test_crop_out_of_range(crop):
-    with pytest.raises(ValueError, match=r"data\.augment\.crop"):
+    with pytest.raises(ArnError, match=r"data\.augment\.crop"):
         Augmentation(crop=crop)
 
 

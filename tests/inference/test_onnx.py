@@ -23,7 +23,7 @@ def network_of(name, **overrides):
 
     register_resolvers()
     with initialize_config_dir(str(config_dir()), version_base=None):
-        config = compose("train", [f"network={name}", "experiment=none", "network.input_size=64"])
+        config = compose("train", [f"network={name}", "network.input_size=64"])
     torch.manual_seed(0)
     network = instantiate(config.network, "network").eval()
     with torch.no_grad():

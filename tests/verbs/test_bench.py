@@ -233,7 +233,7 @@ def test_shards_then_the_whole(tiny_dataset, tmp_path):
 
 LAUNCHERS = {
     "parallel": ["launcher=parallel"],
-    "submitit": ["launcher=submitit", "launcher.cluster=local", "launcher.options.gpus_per_node=0"],
+    "submitit": ["launcher=slurm", "launcher.cluster=local", "launcher.options.gpus_per_node=0"],
     "job array": ["launcher=slurm", "launcher.jobs=2"],
 }
 

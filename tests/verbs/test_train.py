@@ -443,6 +443,35 @@ def test_wrong_value_names_its_key(bad):
     assert "network" in bad("network.backbone=vgg99")
 
 
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("optimizer.lr=abc", "optimizer.lr=abc: must be a number"),
+        ("optimizer.lr=-1", "optimizer.lr=-1: Invalid learning rate"),
+        ("data.batch_size=0", "data.batch_size=0: must be at least 1"),
+        ("data.batch_size=abc", "data.batch_size=abc: must be a whole number"),
+        ("data.val=-1", "data.val=-1: must be at least 0"),
+        ("data.train_limit=0", "data.train_limit=0: must be at least 1"),
+        ("data.workers=x", "data.workers=x: must be a whole number or auto"),
+        ("backbone_lr=-1", "backbone_lr=-1"),
+        ("network.rcl.steps=abc", "network.rcl.steps=abc: must be a whole number"),
+        ("loss.bce=abc", "loss.bce=abc: must be a number"),
+        ("schedule.warmup=abc", "schedule.warmup"),
+        ("trainer.max_epochs=abc", "trainer.max_epochs=abc: must be a whole number"),
+        ("trainer.limit_val_batches=0", "trainer.limit_val_batches=0"),
+        ("trainer.foo=1", "trainer.foo"),
+        ("+trainer.foo=1", "trainer.foo: there is no such key"),
+        ("+size=320", "size: there is no such key"),
+        ("seed=x", "seed"),
+        ("data.batch_size=1 network.input_size=32", "data.batch_size: of one picture at 32 px BatchNorm"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_its_key(bad, override, named):
+    message = bad(*override.split())
+    assert named in message
+    assert "\n" not in message
+
+
 def test_batch_larger_than_the_set(bad):
     assert "batch" in bad("data.batch_size=64")
 

@@ -111,7 +111,8 @@ def run_hydra(
 
     # argparse takes overrides in one row only; -m may stand anywhere between them.
     flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    sys.argv = [original[0], *flags, *(argument for argument in arguments if argument not in flags)]
+    rest = [part for argument in arguments if argument not in flags for part in without_null(argument)]
+    sys.argv = [original[0], *flags, *rest]
     place, name = (config_dir(), verb) if primary is None else (primary.parent, primary.stem)
     if primary is not None:
         sys.argv.append(f"hydra.searchpath=['file://{config_dir()}']")
@@ -122,8 +123,8 @@ def run_hydra(
         SweepFolder.remove_if_fresh()
         cause = error.__cause__ if error.__cause__ is not None else error
         lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
-        told = list(dict.fromkeys(line for line in lines if not line.startswith(("full_key", "object_type"))))
-        raise ArnError("; ".join(told)) from error
+        lines = list(dict.fromkeys(line for line in lines if not line.startswith(("full_key", "object_type"))))
+        raise ArnError("; ".join(lines)) from error
     except OSError as error:
         raise ArnError(f"{error.strerror or error}: {error.filename or 'the output folder'}") from error
     finally:
@@ -138,6 +139,15 @@ def run_hydra(
         except ArnError:
             SweepFolder.remove_if_fresh()
             raise
+
+
+def without_null(argument: str) -> list[str]:
+    """``GROUP=null``, none of a group, in Hydra's words: null is for defaults lists, and ``[]`` for command lines."""
+    group, _, choice = argument.partition("=")
+    if choice != "null" or not (config_dir() / group).is_dir():
+        return [argument]
+    # conf/train.yaml looks for a config that is named after experiment and network.
+    return [f"{group}=[]", *(["experiment/of_network=[]"] if group == "experiment" else [])]
 
 
 def _check_plugins(chosen: Any) -> None:

@@ -1,4 +1,4 @@
-"""The only way from a config to an object: by a list of what may be built."""
+"""The only way from a config to an object: by a list of what may be built, each with arguments that it takes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from arn.config.arguments import check_arguments
 from arn.errors import ArnError
 
 ALLOWED_TARGETS = (
@@ -24,9 +25,9 @@ ALLOWED_TARGETS = (
 
 def _check_targets(config: Any, place: str, allowed: tuple[str, ...]) -> None:
     if isinstance(config, Mapping):
-        target = config.get("_target_")
-        if target is not None and not _is_allowed(str(target), place, allowed):
-            raise ArnError(f"{place}._target_={target} is not allowed: only {', '.join(allowed)} may be built")
+        if config.get("_target_") is not None:
+            arguments = {key: value for key, value in config.items() if not str(key).startswith("_")}
+            check_arguments(_find_target(str(config["_target_"]), place, allowed), arguments, place)
         for key, value in config.items():
             _check_targets(value, f"{place}.{key}", allowed)
     elif isinstance(config, list | tuple):
@@ -34,15 +35,21 @@ def _check_targets(config: Any, place: str, allowed: tuple[str, ...]) -> None:
             _check_targets(value, f"{place}[{index}]", allowed)
 
 
-def _is_allowed(target: str, place: str, allowed: tuple[str, ...]) -> bool:
-    """Whether the path and what it leads to are both of an allowed package: ``arn.files.os.remove`` is ``os``'s."""
+def _find_target(target: str, place: str, allowed: tuple[str, ...]) -> Any:
+    """What a path names, if the path and what it leads to are both of an allowed package.
+
+    ``arn.files.os.remove`` is ``os``'s.
+    """
+    refused = ArnError(f"{place}._target_={target} is not allowed: only {', '.join(allowed)} may be built")
     if not target.startswith(allowed):
-        return False
+        raise refused
     try:
         found = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise ArnError(f"{place}._target_={target}: there is no such thing ({error})") from error
-    return f"{getattr(found, '__module__', '')}.".startswith(allowed)
+    if not f"{getattr(found, '__module__', '')}.".startswith(allowed):
+        raise refused
+    return found
 
 
 def instantiate(
@@ -55,7 +62,8 @@ def instantiate(
         allowed: the packages, each with its closing dot, that targets may come from.
 
     Raises:
-        ArnError: a target outside ``allowed``, or arguments that the object refuses.
+        ArnError: a target outside ``allowed``; naming the key, an argument that it does not take or of another type
+            (:func:`~arn.config.arguments.check_arguments`), or what the object itself refuses.
     """
     import hydra.utils
     from hydra.errors import InstantiationException
@@ -75,6 +83,33 @@ def instantiate(
         raise
 
 
+def instantiate_optimizer(config: DictConfig | Mapping[str, Any]) -> Any:
+    """The optimiser's class with all arguments but the parameters, tried on one parameter.
+
+    Raises:
+        ArnError: as :func:`instantiate`, and for what torch refuses, naming the key, ``optimizer.lr=-1``.
+    """
+    import torch
+
+    given = to_plain(config)
+
+    def attempt(arguments: Mapping[str, Any]) -> tuple[Any, Exception | None]:
+        make = instantiate(arguments, "optimizer")
+        try:
+            make([torch.nn.Parameter(torch.zeros(1))])
+        except (TypeError, ValueError, LookupError, RuntimeError) as error:
+            return make, error
+        return make, None
+
+    make, error = attempt(given)
+    if error is None:
+        return make
+    for key in given:  # the one without which there is nothing to refuse
+        if not str(key).startswith("_") and attempt({name: given[name] for name in given if name != key})[1] is None:
+            raise ArnError(f"optimizer.{key}={given[key]}: {error}") from error
+    raise ArnError(f"optimizer: {error}") from error
+
+
 def to_plain(config: Any) -> Any:
     """Dicts, lists, strings and numbers only, interpolations resolved."""
     if not OmegaConf.is_config(config):
@@ -82,4 +117,4 @@ def to_plain(config: Any) -> Any:
     try:
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ArnError(f"config: {str(error).splitlines()[0]}") from error
+        raise ArnError(f"{getattr(error, 'full_key', None) or 'config'}: {str(error).splitlines()[0]}") from error

@@ -7,7 +7,6 @@ the annotation: ``batch_size: Annotated[int, AtLeast(1)]``.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Protocol, TypeVar, get_args, get_origin, get_
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from arn.config.arguments import no_such_key
 from arn.config.instantiate import to_plain
 from arn.errors import ArnError
 
@@ -47,13 +47,15 @@ class Above:
 
 @dataclass(frozen=True)
 class Between:
-    """Strictly between two numbers."""
+    """Between two numbers, strictly or (``closed``) one of them as well."""
 
     low: float
     high: float
+    closed: bool = False
 
     def __call__(self, value: Any) -> str | None:
-        return None if self.low < value < self.high else f"between {self.low:g} and {self.high:g}"
+        inside = self.low <= value <= self.high if self.closed else self.low < value < self.high
+        return None if inside else f"between {self.low:g} and {self.high:g}"
 
 
 class OneOf:
@@ -64,12 +66,13 @@ class OneOf:
         return None if value in self.choices else f"one of {', '.join(map(str, self.choices))}"
 
 
-def read(request: type[Request], config: Any, renamed: Mapping[str, str] | None = None) -> Request:
+def read(request: type[Request], config: Any, renamed: Mapping[str, str] | None = None, place: str = "") -> Request:
     """The request that a composed config makes.
 
     Args:
         request: a dataclass of OmegaConf's types, with limits in its annotations; nested dataclasses likewise.
         renamed: key of the config -> field of the dataclass, where the key is a word of Python's.
+        place: before each key in messages, with its closing dot: where the config lies in a larger one.
 
     Raises:
         ArnError: naming the key, for a value of another type or beyond its limits, a missing one and an unknown one.
@@ -79,14 +82,14 @@ def read(request: type[Request], config: Any, renamed: Mapping[str, str] | None 
     for key, field in (renamed or {}).items():
         if key in plain:
             plain[field] = plain.pop(key)
-    _check_keys(request, plain, "")
+    _check_keys(request, plain, place)
     try:
-        found: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(request), plain))
+        values: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(request), plain))
     except OmegaConfBaseException as error:
         key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "config")
-        raise ArnError(f"{back.get(key, key)}: {str(error).splitlines()[0]}") from error
-    _check_limits(found, "", back)
-    checked: Request = found
+        raise ArnError(f"{place}{back.get(key, key)}: {str(error).splitlines()[0]}") from error
+    _check_limits(values, place, back)
+    checked: Request = values
     return checked
 
 
@@ -95,35 +98,34 @@ def _check_keys(request: type[Any], given: Mapping[str, Any], place: str) -> Non
     known = {field.name for field in dataclasses.fields(request)}
     for key, value in given.items():
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            raise ArnError(
-                f"{place}{key}: there is no such key" + (f"; did you mean {place}{close[0]}?" if close else "")
-            )
+            raise no_such_key(key, known, place)
         if dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
             _check_keys(hints[key], value, f"{place}{key}.")
 
 
-def _check_limits(found: Any, place: str, back: Mapping[str, str]) -> None:
-    for name, hint in get_type_hints(type(found), include_extras=True).items():
-        value = getattr(found, name)
+def _check_limits(values: Any, place: str, back: Mapping[str, str]) -> None:
+    for name, hint in get_type_hints(type(values), include_extras=True).items():
+        value = getattr(values, name)
         key = f"{place}{back.get(name, name)}"
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             _check_limits(value, f"{key}.", {})
-        for limit in _limits(hint):
-            for one in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
-                wanted = None if one is None else limit(one)
-                if wanted is not None:
-                    raise ArnError(f"{key}={_said(one)}: must be {wanted}")
+        for item in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
+            check_limits(key, item, _limits(hint))
+
+
+def check_limits(key: str, value: Any, limits: Sequence[Limit]) -> None:
+    """Raises ArnError naming the key of a value that one of the limits does not allow; null is within all of them."""
+    for limit in limits:
+        instead = None if value is None else limit(value)
+        if instead is not None:
+            shown = str(value).lower() if isinstance(value, bool) else value
+            raise ArnError(f"{key}={shown}: must be {instead}")
 
 
 def _limits(hint: Any) -> list[Limit]:
     """Those of ``Annotated[X, ...]`` and of ``Annotated[X, ...] | None``."""
     if get_origin(hint) is Annotated:
-        return [one for one in get_args(hint)[1:] if callable(one)]
+        return [limit for limit in get_args(hint)[1:] if callable(limit)]
     if isinstance(hint, types.UnionType) or get_origin(hint) is not None:
         return [limit for part in get_args(hint) for limit in _limits(part)]
     return []
-
-
-def _said(value: Any) -> str:
-    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)

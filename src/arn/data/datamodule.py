@@ -6,13 +6,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from arn.data.datasets import EvaluationSet, ResumableLoader, SizeSchedule, TrainingSet, _as_it_is, collate_evaluation
+from arn.data.datasets import EvaluationSet, ResumableLoader, SizeSchedule, TrainingSet, collate_evaluation, keep_batch
 from arn.data.layout import Pair, find_dataset
 from arn.data.samplers import EpochSampler, ShardSampler
 from arn.data.sources import SCENES, PairSource, SceneSource, Source
@@ -45,7 +45,8 @@ class SaliencyDataModule(pl.LightningDataModule):
         seed: of split, order and augmentation.
 
     Raises:
-        ArnError: a data set that cannot be found or read; before any training, for all sets.
+        ArnError: a number out of its range, and at :meth:`setup` a data set that cannot be found or read, before any
+            training and for all sets. It names the key, ``data.KEY``.
     """
 
     def __init__(
@@ -60,9 +61,9 @@ class SaliencyDataModule(pl.LightningDataModule):
         sizes: Mapping[int, int] | None = None,
         batch_size: int = 16,
         eval_batch_size: int = 16,
-        workers: int | str = "auto",
+        workers: int | Literal["auto"] = "auto",
         cache: int | None = None,
-        augment: Mapping[str, Any] | None = None,
+        augment: Annotated[Mapping[str, Any] | None, Augmentation] = None,
         seed: int = 0,
         reduced: bool = True,
     ) -> None:
@@ -70,6 +71,11 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.train_names, self.test_names = list(train), list(test)
         if split not in (None, "paper"):
             raise ArnError(f"data.split must be null or paper, not {split!r}")
+        _check_at_least(1, size=size, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        _check_at_least(1, train_limit=train_limit, test_limit=test_limit, cache=cache)
+        _check_at_least(0, val=val, workers=0 if workers == "auto" else workers)
+        for epoch, px in (sizes or {}).items():
+            _check_at_least(1, **{f"sizes[{epoch}]": px})
         self.split, self.val, self.size = split, val, size
         self.train_limit, self.test_limit = train_limit, test_limit
         self.sizes = SizeSchedule(size, sizes)
@@ -124,8 +130,7 @@ class SaliencyDataModule(pl.LightningDataModule):
 
     def _needed_side(self) -> int:
         """px that a side of a training picture must have for nothing to be enlarged."""
-        largest = max([self.size, *self.sizes.by_epoch.values()])
-        return self.cache or math.ceil(largest / self.augmentation.crop)
+        return self.cache or math.ceil(self.sizes.largest / self.augmentation.crop)
 
     def _test_source(self, name: str) -> Source:
         if name == SCENES:
@@ -169,14 +174,13 @@ class SaliencyDataModule(pl.LightningDataModule):
             raise ArnError(
                 f"data.batch_size={self.batch_size} is over all ranks and does not divide by {world} of them"
             )
-        source = self.training_source
-        each = self.batch_size // world
+        source, each = self.training_source, self.batch_size // world
         self.augmentation.load()
         return ResumableLoader(
             TrainingSet(source, self.sizes, self.augmentation, self.cache),
             batch_size=each,
             sampler=EpochSampler(len(source.stems), each, self.seed, rank, world),
-            collate_fn=_as_it_is,
+            collate_fn=keep_batch,
             drop_last=True,
             **self._options(),
         )
@@ -197,6 +201,12 @@ class SaliencyDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
         return [self.evaluation_loader(name, source) for name, source in self._test.items()]
+
+
+def _check_at_least(low: int, **values: int | float | None) -> None:
+    for key, value in values.items():
+        if value is not None and value < low:
+            raise ArnError(f"data.{key}={value}: must be at least {low}")
 
 
 def _only(pairs: Sequence[Pair], stems: Sequence[str]) -> list[Pair]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
 from arn.data.samplers import EpochSampler
 from arn.data.sources import Source
@@ -46,27 +45,6 @@ class SquareCache:
         return picture, mask
 
 
-class BatchRing:
-    """Places for batches, in memory that forked workers share, so that a batch on its way is three numbers.
-
-    New shared memory for each batch costs more than filling it: its pages are made and mapped one by one, in two
-    processes. A worker writes its batches into its own places, one after the other and round again. That is safe as
-    long as there are more of them than batches asked for, and a batch is copied out before the next is taken.
-    """
-
-    def __init__(self, workers: int, places: int, size: int) -> None:
-        self._memory = np.frombuffer(mmap.mmap(-1, workers * places * size), np.uint8).reshape(workers, places, size)
-        self._next = 0  # of this worker
-
-    def place(self, worker: int) -> int:
-        """The place for a worker's next batch."""
-        place, self._next = self._next, (self._next + 1) % self._memory.shape[1]
-        return place
-
-    def at(self, worker: int, place: int, count: int) -> Tensor:
-        return torch.from_numpy(self._memory[worker, place, :count])
-
-
 class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
     """Augmented pairs; the key is (epoch, index), so that an item depends on nothing else."""
 
@@ -74,7 +52,6 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
         self.source, self.sizes, self.augmentation = source, sizes, augmentation
         settled = augmentation.crop == 1 and not sizes.by_epoch  # one size, nothing drawn before the resizing
         self.cache = SquareCache(len(source.stems), cache, sizes.size if settled else None) if cache else None
-        self.ring: BatchRing | None = None
 
     def __len__(self) -> int:
         return len(self.source.stems)
@@ -86,24 +63,19 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
         epoch, index = key
         return self.augmentation(*self._read(index), self.sizes.at(epoch), epoch, index)
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Tensor | tuple[int, int, int]:
-        """A batch in one piece, (B pictures and then B masks as rows of bytes) 4B x S x S uint8: see :func:`unpack`.
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Tensor:
+        """A batch in one piece, which a worker hands over as one tensor: see :func:`unpack`.
 
-        In a worker with a ring: its number, the batch's place there, and S. See :class:`ResumableLoader`.
+        Returns:
+            B pictures and then B masks as rows of bytes, 4B x S x S uint8.
         """
-        count, side, worker = len(keys), self.sizes.at(keys[0][0]), get_worker_info()
-        size = 4 * count * side**2
-        if self.ring is None or worker is None:
-            batch, told = torch.empty(size, dtype=torch.uint8), None
-        else:
-            place = self.ring.place(worker.id)
-            batch, told = self.ring.at(worker.id, place, size), (worker.id, place, side)
-        batch = batch.view(4 * count, side, side)
+        count, side = len(keys), self.sizes.at(keys[0][0])
+        batch = torch.empty((4 * count, side, side), dtype=torch.uint8)
         pictures = batch[: 3 * count].view(count, side, side, 3).numpy()
         masks = batch[3 * count :].numpy()
         for place, (epoch, index) in enumerate(keys):
             self.augmentation.into((pictures[place], masks[place]), *self._read(index), epoch, index)
-        return told or batch
+        return batch
 
 
 class EvaluationSet(Dataset[dict[str, Any]]):
@@ -131,37 +103,29 @@ class SizeSchedule:
     def largest(self) -> int:
         return max([self.size, *self.by_epoch.values()])
 
+    @property
+    def smallest(self) -> int:
+        return min([self.at(0), *self.by_epoch.values()])
+
     def at(self, epoch: int) -> int:
         begun = [start for start in self.by_epoch if start <= epoch]
         return self.by_epoch[max(begun)] if begun else self.size
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A DataLoader of a `TrainingSet` that a checkpoint can stop in the middle of an epoch (Lightning's stateful-loader
-    protocol). Its batches are whole, and its workers hand them over by a `BatchRing` where they are forked."""
+    """A DataLoader of a `TrainingSet` that a checkpoint can stop in the middle of an epoch.
+
+    `state_dict` and `load_state_dict` are Lightning's protocol of stateful loaders.
+    """
 
     _handed_out = 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        sampler, data = self.sampler, self.dataset
-        assert isinstance(sampler, EpochSampler)
-        assert isinstance(data, TrainingSet)
-        assert self.batch_size is not None
-        self._handed_out = sampler.start
-        if self.num_workers and data.ring is None and multiprocessing.get_start_method() == "fork":
-            size = 4 * self.batch_size * data.sizes.largest**2
-            data.ring = BatchRing(self.num_workers, (self.prefetch_factor or 2) + 2, size)
+        assert isinstance(self.sampler, EpochSampler)
+        self._handed_out = self.sampler.start
         for batch in super().__iter__():
             self._handed_out += 1
-            yield unpack(batch if isinstance(batch, Tensor) else self._taken(*batch))
-
-    def _taken(self, worker: int, place: int, side: int) -> Tensor:
-        """A copy of what a worker has written."""
-        assert isinstance(self.dataset, TrainingSet)
-        assert self.dataset.ring is not None
-        assert self.batch_size is not None
-        written = self.dataset.ring.at(worker, place, 4 * self.batch_size * side**2).view(-1, side, side)
-        return written.pin_memory() if self.pin_memory else written.clone()
+            yield unpack(batch)
 
     def state_dict(self) -> dict[str, int]:
         return {"batches": self._handed_out % len(self)}
@@ -183,7 +147,8 @@ def unpack(batch: Tensor) -> dict[str, Tensor]:
     return {"picture": pictures, "mask": batch[3 * count :].unsqueeze(1)}
 
 
-def _as_it_is(batch: Any) -> Any:
+def keep_batch(batch: Any) -> Any:
+    """The collate function of a `TrainingSet`, whose batches come whole."""
     return batch
 
 

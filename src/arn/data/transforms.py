@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from arn.errors import ArnError
+
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it looks for updates over the network at import otherwise
 
 
@@ -35,16 +37,22 @@ class Augmentation:
     Args:
         flip: chance of a horizontal flip (.5 in the paper, which names nothing else).
         crop: smallest share of each side that a random crop keeps; 1 crops nothing.
-        colour: strength of brightness, contrast, saturation and hue changes, 0 to 1.
+        colour: strength of brightness, contrast, saturation and hue changes, usually 0 to 1; at most 2.5.
         gray: chance of losing all colour.
         seed: of the run.
+
+    Raises:
+        ArnError: a chance or share out of its range, naming the key, ``data.augment.KEY``.
     """
 
     def __init__(
         self, flip: float = 0.5, crop: float = 1.0, colour: float = 0.0, gray: float = 0.0, seed: int = 0
     ) -> None:
         if not 0 < crop <= 1:
-            raise ValueError(f"data.augment.crop is the share of a side that is kept, over 0 and at most 1, not {crop}")
+            raise ArnError(f"data.augment.crop is the share of a side that is kept, over 0 and at most 1, not {crop}")
+        for key, value, high in (("flip", flip, 1), ("colour", colour, 2.5), ("gray", gray, 1)):
+            if not 0 <= value <= high:
+                raise ArnError(f"data.augment.{key}={value}: must be within 0 and {high}")
         self.flip, self.crop, self.colour, self.gray, self.seed = flip, crop, colour, gray, seed
         self._pipelines: dict[int, Any] = {}
 

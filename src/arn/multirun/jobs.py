@@ -20,7 +20,7 @@ from arn.config.compose import Composed
 from arn.config.identity import run_hash
 from arn.errors import ArnError
 
-PROGRAM = (sys.executable, "-m", "arn.cli")
+PROGRAM = (sys.executable, "-m", "arn")
 """What starts a job. A module rather than the script, so that Lightning can start the ranks of a job likewise."""
 
 EXPECTED = "ARN_CONFIG_HASH"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from arn.networks.nldf import NLDF
     from arn.networks.rcl import LocalResponseNorm, RecurrentConv
     from arn.networks.srm import SRM
-    from arn.networks.summary import StageRow, count_parameters, stage_table
+    from arn.networks.summary import StageRow, check_batch_norm, count_parameters, stage_table
     from arn.networks.ucf import UCF
 
 _HOMES = {
@@ -42,6 +42,7 @@ _HOMES = {
     "UCF": "ucf",
     "VGG16": "backbones",
     "build_backbone": "backbones",
+    "check_batch_norm": "summary",
     "count_parameters": "summary",
     "stage_table": "summary",
 }
@@ -65,6 +66,7 @@ __all__ = [
     "StageRow",
     "Timm",
     "build_backbone",
+    "check_batch_norm",
     "count_parameters",
     "stage_table",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from arn.networks.attention import SelfAttention
 from arn.networks.backbones import VGG16, build_backbone
 from arn.networks.common import check_side, fit, recomputed
+from arn.networks.options import AttentionOptions, DecoderOptions, RCLOptions
 from arn.networks.rcl import RecurrentConv
 from arn.networks.winograd import Conv3x3
 
@@ -114,9 +115,9 @@ class ARN(nn.Module):
         backbone: str = "vgg16",
         levels: Sequence[int] | None = None,
         input_size: int = 224,
-        rcl: Mapping[str, Any] | None = None,
-        attention: Mapping[str, Any] | None = None,
-        decoder: Mapping[str, Any] | None = None,
+        rcl: Annotated[Mapping[str, Any] | None, RCLOptions] = None,
+        attention: Annotated[Mapping[str, Any] | None, AttentionOptions] = None,
+        decoder: Annotated[Mapping[str, Any] | None, DecoderOptions] = None,
         side_outputs: bool = False,
         recompute: bool = False,
         mirror: bool = False,

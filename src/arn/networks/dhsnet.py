@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from arn.networks.backbones import VGG16
 from arn.networks.common import check_side, initialise, resample
+from arn.networks.options import RCLOptions
 from arn.networks.rcl import RecurrentConv
 
 WIDTH = 64
@@ -64,7 +65,12 @@ class DHSNet(nn.Module):
         ValueError: a ``predict_kernel`` that is even, an RCL option that does not exist, or pictures below 32 px.
     """
 
-    def __init__(self, input_size: int = 224, rcl: Mapping[str, Any] | None = None, predict_kernel: int = 3) -> None:
+    def __init__(
+        self,
+        input_size: int = 224,
+        rcl: Annotated[Mapping[str, Any] | None, RCLOptions] = None,
+        predict_kernel: int = 3,
+    ) -> None:
         super().__init__()
         if predict_kernel % 2 == 0:
             raise ValueError(f"network.predict_kernel must be odd, not {predict_kernel}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from arn.errors import ArnError
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,39 @@ def stage_table(network: nn.Module, side: int = 224) -> list[StageRow]:
                 ]
         else:
             named.append((name, child))
+    shapes = _output_shapes(network, dict(named), side)
+    return [
+        StageRow(name, type(module).__name__, shapes[name], count_parameters(module))
+        for name, module in named
+        if name in shapes
+    ]
+
+
+def check_batch_norm(network: nn.Module, side: int, frozen_backbone: bool = False) -> None:
+    """Whether the network can be trained on one picture at a time.
+
+    Args:
+        side: of the smallest square that is trained on, px.
+        frozen_backbone: the backbone's BatchNorm keeps its statistics.
+
+    Raises:
+        ArnError: a BatchNorm layer gets a single value a channel from one picture, which has no variance.
+    """
+    norms = {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.BatchNorm2d) and not (frozen_backbone and name.startswith("backbone."))
+    }
+    for name, shape in _output_shapes(network, norms, side).items():
+        if shape[1:] == (1, 1):
+            raise ArnError(
+                f"data.batch_size: of one picture at {side} px BatchNorm ({name}) gets a single value a channel; "
+                "train on two or more at a time in each process, or on larger ones"
+            )
+
+
+def _output_shapes(network: nn.Module, named: Mapping[str, nn.Module], side: int) -> dict[str, tuple[int, ...]]:
+    """C x H x W of the (first) output of each module that runs, in the order they run."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def record(name: str):  # type: ignore[no-untyped-def]
@@ -54,7 +90,7 @@ def stage_table(network: nn.Module, side: int = 224) -> list[StageRow]:
 
         return hook
 
-    handles = [module.register_forward_hook(record(name)) for name, module in named]
+    handles = [module.register_forward_hook(record(name)) for name, module in named.items()]
     training = network.training
     parameter = next(network.parameters())
     try:
@@ -65,8 +101,4 @@ def stage_table(network: nn.Module, side: int = 224) -> list[StageRow]:
         network.train(training)
         for handle in handles:
             handle.remove()
-    return [
-        StageRow(name, type(module).__name__, shapes[name], count_parameters(module))
-        for name, module in named
-        if name in shapes
-    ]
+    return shapes

@@ -27,7 +27,11 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def main(arguments: list[str]) -> None:
-    name = next((one for one in arguments if not one.startswith("-") and "=" not in one), None)
+    before = ["", *arguments]  # `--cfg job` takes the word after it
+    words = [
+        word for flag, word in zip(before, arguments, strict=False) if flag not in ("--cfg", "-c", "--package", "-p")
+    ]
+    name = next((word for word in words if not word.startswith("-") and "=" not in word), None)
     if name is None:
         if arguments:
             raise ArnError(f"which sweep? arn sweep NAME {' '.join(arguments)}; there are {', '.join(names())}")

@@ -31,7 +31,8 @@ from rich.table import Table
 
 from arn.config.compose import run_hydra
 from arn.config.identity import run_hash
-from arn.config.instantiate import instantiate, to_plain
+from arn.config.instantiate import instantiate, instantiate_optimizer, to_plain
+from arn.config.requests.train import TrainRequest
 from arn.data.catalogue import data_root
 from arn.data.datamodule import SaliencyDataModule
 from arn.data.sources import Source
@@ -41,7 +42,7 @@ from arn.inference.predictor import Predictor
 from arn.inference.weights import load_network, load_weights, read_checkpoint
 from arn.metrics import SaliencyMetrics
 from arn.multirun.jobs import EXPECTED
-from arn.networks import count_parameters, stage_table
+from arn.networks import check_batch_norm, count_parameters, stage_table
 from arn.provenance import provenance as config_provenance
 from arn.report.runs import write_rows
 from arn.training.callbacks import (
@@ -123,6 +124,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
     resume = plain.pop("resume", None)
     _check_expected(plain)
     _quiet()
+    TrainRequest.of(plain)
     torch.set_float32_matmul_precision("high")
     # A debugging aid of deterministic mode that writes every new tensor twice.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -141,7 +143,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
     task = SaliencyTask(
         network,
         loss=instantiate(config.loss, "loss"),
-        optimizer=instantiate(config.optimizer, "optimizer"),
+        optimizer=instantiate_optimizer(config.optimizer),
         schedule=plain["schedule"],
         config=plain,
         backbone_lr=config.backbone_lr,
@@ -153,6 +155,8 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
     last = _resume_point(run) if resume else None
     throughput, same = Throughput(), SameConfig(plain, run)
     trainer = build_trainer(config, plain, run, [same, throughput])
+    if datamodule.batch_size == trainer.world_size:
+        check_batch_norm(network, datamodule.sizes.smallest, config.freeze_backbone_norm)
 
     if trainer.is_global_zero:
         run.mkdir(parents=True, exist_ok=True)
@@ -297,7 +301,7 @@ def make_loggers(plain: dict[str, Any], run: Path) -> list[Any]:
     A run that resumes goes on as the W&B run that it was; its id lies in ``<run>/wandb.id``.
     """
     loggers = []
-    for name, one in plain["logger"].items():
+    for name, one in (plain.get("logger") or {}).items():
         extra: dict[str, Any] = {}
         if one["_target_"].endswith("WandbLogger"):
             known = run / "wandb.id"
