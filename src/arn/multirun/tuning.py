@@ -2,7 +2,7 @@
 
 On Optuna itself rather than through Hydra's sweeper for it: that runs each trial to its end inside one process, so it
 can neither prune by epoch nor start ranks. Here a trial is a job like those of a grid, in a process of its own, and the
-search reads its validations along (`validation.jsonl`).
+search reads its validations along.
 
 The study is a journal (`<sweep>/study.journal`), an append-only file that any number of processes may write to, network
 file systems included; it needs no database. A trial that a kill cut off is asked for again with the same values, which
@@ -69,7 +69,7 @@ def tune(composed: Sequence[Composed], command: Sequence[str], launcher: Launche
     def watch(job: Job) -> bool:
         """Report new validations; True when the pruner gives the trial up."""
         trial = trials[job.name]
-        for line in read_validations(job.folder)[reported[job.name] :]:
+        for line in job.run.validations()[reported[job.name] :]:
             trial.report(line.get(monitor, math.nan), reported[job.name])
             reported[job.name] += 1
             if trial.should_prune():
@@ -191,21 +191,6 @@ def suggest(trial: Any, space: Mapping[str, Any]) -> dict[str, Any]:
             found[key] = draw(key, one["low"], one["high"], **options)
         else:
             found[key] = trial.suggest_categorical(key, one)
-    return found
-
-
-def read_validations(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's validation.jsonl so far; one that is not whole yet is left for the next look."""
-    try:
-        lines = (run / "validation.jsonl").read_text().splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            break
     return found
 
 

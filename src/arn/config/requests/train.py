@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from arn.config.schema import Above, AtLeast, OneOf, read
+from arn.config.schema import AtLeast, OneOf, read
 
 
 @dataclass
@@ -14,7 +14,7 @@ class CheckpointOptions:
 
     monitor: str = "val/mae"
     mode: Annotated[str, OneOf("min", "max")] = "min"
-    minutes: Annotated[float, Above(0)] = 5.0
+    minutes: Annotated[float, AtLeast(0)] = 5.0
 
 
 @dataclass
