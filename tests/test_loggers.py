@@ -9,7 +9,7 @@ import pytest
 
 from arn import loggers
 from arn.errors import ArnError
-from arn.loggers import CsvFile, ScalarsOnly, ShownImage, WandbTraining, result_logger, training_loggers
+from arn.loggers import CsvFile, ShownImage, TrainingLogger, WandbTraining, result_logger, training_loggers
 from arn.runs import Run
 
 WANDB = {"_target_": "pytorch_lightning.loggers.WandbLogger", "project": "arn"}
@@ -66,7 +66,7 @@ def built(monkeypatch):
 def test_each_logger_of_a_training_has_its_adapter(tmp_path, built, wandb):
     chosen = {"csv": {"_target_": "x.CSVLogger"}, "wandb": WANDB, "other": {"_target_": "x.TensorBoardLogger"}}
     with training_loggers(chosen, Run(tmp_path)) as found:
-        assert [type(one) for one in found] == [CsvFile, WandbTraining, ScalarsOnly]
+        assert [type(one) for one in found] == [CsvFile, WandbTraining, TrainingLogger]
         assert [place for place, _ in built] == ["logger.csv", "logger.wandb", "logger.other"]
         assert wandb.finished == 0
     assert wandb.finished == 1
@@ -118,7 +118,7 @@ def test_wandb_gets_scalars_images_with_masks_summary_and_artifact(tmp_path, wan
 
 
 def test_any_other_logger_gets_scalars_and_says_once_what_it_leaves_out(tmp_path, capsys):
-    for adapter, lines in ((ScalarsOnly(Lightning()), 1), (CsvFile(Lightning()), 0)):
+    for adapter, lines in ((TrainingLogger(Lightning()), 1), (CsvFile(Lightning()), 0)):
         adapter.scalars({"loss": 1.0}, 3)
         assert adapter.lightning.metrics == [({"loss": 1.0}, 3)]
         assert capsys.readouterr().out == ""

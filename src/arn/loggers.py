@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,68 +37,14 @@ Line = tuple[Sequence[float], Sequence[float]]
 """x and y of a curve."""
 
 
-class RunLogger(Protocol):
-    """A run as a logger shows it."""
-
-    def scalars(self, values: Mapping[str, float], step: int | None = None) -> None: ...
-
-    def images(self, key: str, images: Sequence[ShownImage], step: int | None = None) -> None: ...
-
-    def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
-
-    def curves(self, key: str, title: str, lines: Mapping[str, Line], x: str) -> None:
-        """Lines by name, over an axis ``x``."""
-
-    def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, Any] | None = None) -> None:
-        """Files that belong together; the logger makes the name one of this run."""
-
-    def summary(self, values: Mapping[str, Any]) -> None: ...
-
-    def close(self) -> None:
-        """Everything is sent. Nothing may be logged afterwards."""
-
-
-class TrainingLogger(RunLogger, Protocol):
-    """A :class:`RunLogger` around a logger of Lightning's, which the trainer logs to as well.
-
-    Attributes:
-        lightning: that one.
-    """
-
-    lightning: Any
-
-    def __init__(self, lightning: Any) -> None: ...
-
-    @staticmethod
-    def arguments(run: Run, sweep: str | None) -> dict[str, Any]:
-        """What Lightning's logger is built with beside its config.
-
-        Args:
-            sweep: what the runs of a sweep are grouped under.
-        """
-
-    def config(self, values: Mapping[str, Any]) -> None:
-        """What the run was asked for."""
-
-
-class ScalarsOnly:
-    """Any logger of Lightning's: Lightning logs scalars to it, and it is told so once where there is more to show."""
+class RunLogger:
+    """A run as a logger shows it. What a class does not know of these it leaves out, and says so once."""
 
     remark = "takes scalars only: images, tables, files and the summary are in the run's folder"
-
-    def __init__(self, lightning: Any) -> None:
-        self.lightning = lightning
-        self._told = False
-
-    @staticmethod
-    def arguments(run: Run, sweep: str | None) -> dict[str, Any]:
-        return {}
-
-    def config(self, values: Mapping[str, Any]) -> None:
-        pass
+    _told = False
 
     def scalars(self, values: Mapping[str, float], step: int | None = None) -> None:
-        self.lightning.log_metrics(dict(values), step)
+        self._leave_out()
 
     def images(self, key: str, images: Sequence[ShownImage], step: int | None = None) -> None:
         self._leave_out()
@@ -108,39 +53,64 @@ class ScalarsOnly:
         self._leave_out()
 
     def curves(self, key: str, title: str, lines: Mapping[str, Line], x: str) -> None:
+        """Lines by name, over an axis ``x``."""
         self._leave_out()
 
     def artifact(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, Any] | None = None) -> None:
+        """Files that belong together; the logger makes the name one of this run."""
         self._leave_out()
 
     def summary(self, values: Mapping[str, Any]) -> None:
         self._leave_out()
 
     def close(self) -> None:
-        pass
+        """Everything is sent. Nothing may be logged afterwards."""
 
     def _leave_out(self) -> None:
         if self.remark and not self._told:
-            print(f"logger: {type(self.lightning).__name__} {self.remark}", flush=True)
+            print(f"logger: {self.remark}", flush=True)
         self._told = True
 
 
-class CsvFile(ScalarsOnly):
+class TrainingLogger(RunLogger):
+    """Any logger of Lightning's. The trainer logs scalars to it by itself."""
+
+    def __init__(self, lightning: Any) -> None:
+        self.lightning = lightning
+        self.remark = f"{type(lightning).__name__} {self.remark}" if self.remark else ""
+
+    @staticmethod
+    def arguments(run: Run, sweep: str | None) -> dict[str, Any]:
+        """What Lightning's logger is built with beside its config.
+
+        Args:
+            sweep: what the runs of a sweep are grouped under.
+        """
+        return {}
+
+    def config(self, values: Mapping[str, Any]) -> None:
+        """What the run was asked for."""
+
+    def scalars(self, values: Mapping[str, float], step: int | None = None) -> None:
+        self.lightning.log_metrics(dict(values), step)
+
+
+class CsvFile(TrainingLogger):
     """The CSV file of a run's folder; it says nothing of what lies beside it."""
 
     remark = ""
 
 
-class _Wandb(ABC):
+class _Wandb(RunLogger):
     """What a W&B run is told, whoever began it."""
 
     @property
-    @abstractmethod
     def session(self) -> Any:
         """W&B's own object of the run."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def _log(self, values: dict[str, Any], step: int | None = None) -> None: ...
+    def _log(self, values: dict[str, Any], step: int | None = None) -> None:
+        raise NotImplementedError
 
     def scalars(self, values: Mapping[str, float], step: int | None = None) -> None:
         self._log(dict(values), step)
@@ -177,11 +147,8 @@ class _Wandb(ABC):
             self.session.summary[key] = value
 
 
-class WandbTraining(_Wandb):
+class WandbTraining(_Wandb, TrainingLogger):
     """Lightning's ``WandbLogger``. A resumed run goes on as the W&B run that it was, by the id in the run's folder."""
-
-    def __init__(self, lightning: Any) -> None:
-        self.lightning = lightning
 
     @staticmethod
     def arguments(run: Run, sweep: str | None) -> dict[str, Any]:
@@ -265,7 +232,7 @@ def _wandb_image(image: ShownImage) -> Any:
 
 
 TRAINING: dict[str, type[TrainingLogger]] = {"CSVLogger": CsvFile, "WandbLogger": WandbTraining}
-"""How a training reaches Lightning's loggers; any other is one of :class:`ScalarsOnly`."""
+"""How a training reaches Lightning's loggers; any other through :class:`TrainingLogger` itself."""
 
 RESULTS = {"WandbLogger": WandbResult}
 """How a bench and a report open a run of their own."""
@@ -279,7 +246,7 @@ def training_loggers(
     with contextlib.ExitStack() as closing:
         loggers: list[TrainingLogger] = []
         for name, entry in (chosen or {}).items():
-            kind = TRAINING.get(_class_of(entry), ScalarsOnly)
+            kind = TRAINING.get(_class_of(entry), TrainingLogger)
             lightning = instantiate(entry, f"logger.{name}", **kind.arguments(run, sweep))
             loggers.append(kind(lightning))
             closing.callback(loggers[-1].close)

@@ -14,7 +14,7 @@ from arn.cli import main
 from arn.config.compose import Composed
 from arn.errors import ArnError
 from arn.multirun import jobs
-from arn.multirun.jobs import Job, make_jobs, quoted, run_jobs
+from arn.multirun.jobs import Job, Watcher, make_jobs, quoted, run_jobs
 from arn.multirun.sweeps import Sweep
 from arn.runs import Run
 
@@ -200,35 +200,42 @@ class Counted:
         return Handle()
 
 
+class GivesUp(Watcher):
+    """Gives up the jobs of these names, and remembers how each ended."""
+
+    def __init__(self, *names):
+        self.names, self.statuses = names, {}
+
+    def gives_up(self, job):
+        return job.name in self.names
+
+    def ended(self, job, status):
+        self.statuses[job.name] = status
+
+
 def named(tmp_path, *names):
     return [Job(name, tmp_path / name, "0" * 12, ("train",), ()) for name in names]
 
 
 def test_as_many_at_once_as_there_are_places_each_its_own(tmp_path):
-    launcher, ended = Counted(2), []
-    run_jobs(named(tmp_path, *"abcde"), launcher, tmp_path, pause=0, ended=lambda job, status: ended.append(job.name))
-    assert sorted(ended) == list("abcde")
+    launcher, watcher = Counted(2), GivesUp()
+    run_jobs(named(tmp_path, *"abcde"), launcher, tmp_path, watcher, pause=0)
+    assert sorted(watcher.statuses) == list("abcde")
     assert launcher.most == 2
     assert {place for _, place in launcher.started} == {0, 1}
 
 
 def test_a_watched_job_can_be_ended_and_an_interrupt_ends_all(tmp_path):
-    launcher, ended = Counted(2), {}
-    run_jobs(
-        named(tmp_path, "a", "b"),
-        launcher,
-        tmp_path,
-        pause=0,
-        watch=lambda job: job.name == "a",
-        ended=lambda job, status: ended.update({job.name: status}),
-    )
-    assert ended == {"a": None, "b": 0}
+    launcher, watcher = Counted(2), GivesUp("a")
+    run_jobs(named(tmp_path, "a", "b"), launcher, tmp_path, watcher, pause=0)
+    assert watcher.statuses == {"a": None, "b": 0}
     assert launcher.cancelled == ["a"]
 
-    def interrupt(job):
-        raise KeyboardInterrupt
+    class Interrupts(Watcher):
+        def gives_up(self, job):
+            raise KeyboardInterrupt
 
     launcher = Counted(2)
     with pytest.raises(KeyboardInterrupt):
-        run_jobs(named(tmp_path, "a", "b"), launcher, tmp_path, pause=0, watch=interrupt)
+        run_jobs(named(tmp_path, "a", "b"), launcher, tmp_path, Interrupts(), pause=0)
     assert launcher.running == 0

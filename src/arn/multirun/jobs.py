@@ -149,27 +149,32 @@ class Launcher(Protocol):
         """The file that a job's output goes to; None where it is shown."""
 
 
+class Watcher:
+    """What hears of jobs while they run; this one does nothing."""
+
+    def started(self, job: Job) -> None: ...
+
+    def gives_up(self, job: Job) -> bool:
+        """Asked for each running job between pauses; True ends it."""
+        return False
+
+    def ended(self, job: Job, status: int | None) -> None:
+        """Of the exit status, or None where the watcher gave the job up."""
+
+
 def run_jobs(
-    jobs: Iterable[Job],
-    launcher: Launcher,
-    sweep: Path,
-    *,
-    started: Callable[[Job], None] = lambda job: None,
-    watch: Callable[[Job], bool] = lambda job: False,
-    ended: Callable[[Job, int | None], None] = lambda job, status: None,
-    pause: float = 0.2,
+    jobs: Iterable[Job], launcher: Launcher, sweep: Path, watcher: Watcher | None = None, pause: float = 0.2
 ) -> None:
     """Run jobs as places become free, or hand a whole list of them to the launcher's queue.
 
     An iterator is asked for the next job only when a place is free, so that it can depend on earlier ones.
 
     Args:
-        watch: called for each running job between pauses; True ends it.
-        ended: told the exit status, or None where `watch` ended the job.
         pause: seconds between looks.
 
     Whatever is raised, an interrupt as well, the running jobs are ended first.
     """
+    watcher = watcher or Watcher()
     waiting: Iterator[Job] = iter(jobs)
     free = list(range(launcher.jobs))
     running: dict[int, tuple[Job, Handle]] = {}
@@ -180,7 +185,7 @@ def run_jobs(
             assert isinstance(jobs, Sequence)
             running, more = dict(enumerate(zip(jobs, queued, strict=True))), False
             for job in jobs:
-                started(job)
+                watcher.started(job)
         while more or running:
             while more and free:
                 job = next(waiting, None)
@@ -188,16 +193,16 @@ def run_jobs(
                 if job is not None:
                     place = free.pop(0)
                     running[place] = (job, launcher.start(job, place, sweep))
-                    started(job)
+                    watcher.started(job)
             for place, (job, handle) in list(running.items()):
                 status = handle.poll()
-                if status is None and not watch(job):
+                if status is None and not watcher.gives_up(job):
                     continue
                 if status is None:
                     handle.cancel()
                 del running[place]
                 free = sorted([*free, place])
-                ended(job, status)
+                watcher.ended(job, status)
             if running:
                 time.sleep(pause)
     finally:
@@ -220,19 +225,20 @@ def run_and_tell(
     failed: list[str] = []
     place = {job.name: f"job {number}/{len(jobs)}: {job.name}" for number, job in enumerate(jobs, 1)}
 
-    def started(job: Job) -> None:
-        log = launcher.log(job, sweep)
-        tell(f"{place[job.name]}{'' if log is None else f', output in {log}'}")
+    class Teller(Watcher):
+        def started(self, job: Job) -> None:
+            log = launcher.log(job, sweep)
+            tell(f"{place[job.name]}{'' if log is None else f', output in {log}'}")
 
-    def ended(job: Job, status: int | None) -> None:
-        if status == 0 and done(job):
-            tell(f"{place[job.name]} done")
-            return
-        log = launcher.log(job, sweep)
-        failed.append(f"{job.name} (exit status {status}{'' if log is None else f', see {log}'})")
-        tell(f"{place[job.name]} failed, exit status {status}")
+        def ended(self, job: Job, status: int | None) -> None:
+            if status == 0 and done(job):
+                tell(f"{place[job.name]} done")
+                return
+            log = launcher.log(job, sweep)
+            failed.append(f"{job.name} (exit status {status}{'' if log is None else f', see {log}'})")
+            tell(f"{place[job.name]} failed, exit status {status}")
 
-    run_jobs(jobs, launcher, sweep, started=started, ended=ended)
+    run_jobs(jobs, launcher, sweep, Teller())
     return failed
 
 

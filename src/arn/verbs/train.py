@@ -138,14 +138,9 @@ def build(training: Training) -> Parts:
         backbone_weights = request.start_from
     task = SaliencyTask(
         network,
-        loss=instantiate(request.loss, "loss"),
-        optimizer=instantiate(request.optimizer, "optimizer"),
-        schedule=request.schedule,
+        request,
         config=training.config,
-        backbone_lr=request.backbone_lr,
-        freeze_backbone_norm=request.freeze_backbone_norm,
         test_names=datamodule.test_names,
-        seed=request.seed,
         total_steps=count_steps(datamodule, request.trainer),
     )
     return Parts(datamodule, task, backbone_weights)
