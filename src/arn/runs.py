@@ -18,10 +18,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arn.config.identity import run_hash
+from arn.config.instantiate import to_plain
 from arn.errors import ArnError
 from arn.files import write_atomically
 
@@ -97,6 +99,7 @@ class Run:
 
     @property
     def wandb_id(self) -> Path:
+        """Holds the id that W&B knows the run by, so that a resumed run goes on as the same one there."""
         return self.folder / "wandb.id"
 
     @property
@@ -108,7 +111,7 @@ class Run:
     @classmethod
     def of_checkpoint(cls, checkpoint: Path) -> Run:
         """The run that a checkpoint file lies in, if it lies in one."""
-        return cls(checkpoint.resolve().parents[1])
+        return cls(checkpoint.resolve().parent.parent)
 
     @classmethod
     def below(cls, folder: Path) -> list[Run]:
@@ -126,6 +129,23 @@ class Run:
 
     # -- config and record
 
+    def computes(self, key: str) -> bool:
+        """Whether a finished run is the one of this :func:`~arn.config.identity.run_hash`."""
+        return key in self.hashes()
+
+    def hashes(self) -> list[str]:
+        """What a finished run is known by: the hash in its record and, where it is another one, that of its config.
+
+        They differ where a key came or went since: the config is hashed as this ARN reads it. The config's comes last.
+        """
+        record = self.record()
+        if record is None:
+            return []
+        hashes = [str(record["config_hash"])] if "config_hash" in record else []
+        with contextlib.suppress(ArnError):
+            hashes.append(run_hash(self.config()))
+        return list(dict.fromkeys(hashes))
+
     def config(self) -> dict[str, Any]:
         """The resolved config, plain containers.
 
@@ -137,20 +157,45 @@ class Run:
         if not self.config_file.is_file():
             raise ArnError(f"there is no {self.config_file}; name the folder of a run of arn train")
         try:
-            found: Any = OmegaConf.to_container(OmegaConf.load(self.config_file))
+            config: Any = OmegaConf.to_container(OmegaConf.load(self.config_file))
         except Exception as error:  # YAML's and OmegaConf's errors share no base class
             raise ArnError(f"{self.config_file} cannot be read as a config: {str(error).splitlines()[0]}") from error
-        if not isinstance(found, dict):
+        if not isinstance(config, dict):
             raise ArnError(f"{self.config_file} is no config: it holds no keys")
-        return found
+        return config
+
+    def config_to_resume(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """The run's own config with the values of these overrides (Hydra's, `key=value`) put over it.
+
+        Raises:
+            ArnError: there is no config, or an override that is more than one value of a key that is there.
+        """
+        from omegaconf import DictConfig, OmegaConf
+
+        try:
+            config = OmegaConf.create(self.config())
+        except ArnError as error:
+            raise ArnError(f"resume={self.folder}: {error.told}") from error
+        for override in overrides:
+            key = override.partition("=")[0]
+            if key.lstrip("+~") == "resume":
+                continue
+            parent, _, leaf = key.rpartition(".")
+            node = OmegaConf.select(config, parent) if parent else config
+            if not isinstance(node, DictConfig) or leaf not in node or OmegaConf.is_config(node[leaf]):
+                raise ArnError(
+                    f"resume keeps the run's config; only single values can be changed, and {key} is not one"
+                )
+            config.merge_with_dotlist([override])
+        return {**to_plain(config), "resume": str(self.folder)}
 
     def record(self) -> dict[str, Any] | None:
         """The record of a finished run; None where there is none, or half of one."""
         try:
-            found = json.loads(self.record_file.read_bytes())
+            record = json.loads(self.record_file.read_bytes())
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        return record if isinstance(record, dict) else None
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write the config. An earlier record goes: until the next one, the run is not finished."""
@@ -172,11 +217,11 @@ class Run:
             lines = self.validations_file.read_text().splitlines()
         except OSError:
             return []
-        found = []
+        validations = []
         for line in lines:
             with contextlib.suppress(ValueError):
-                found.append(json.loads(line))
-        return found
+                validations.append(json.loads(line))
+        return validations
 
     def add_validation(self, validation: Mapping[str, Any]) -> None:
         with self.validations_file.open("a") as file:
@@ -185,8 +230,8 @@ class Run:
     def forget_validations_after(self, step: int) -> None:
         """Drop what lies behind the step that a resumed run goes on from."""
         if self.validations_file.is_file():
-            kept = [one for one in self.validations() if one["step"] <= step]
-            write_atomically(self.validations_file, "".join(json.dumps(one) + "\n" for one in kept).encode())
+            kept = [json.dumps(line) + "\n" for line in self.validations() if line["step"] <= step]
+            write_atomically(self.validations_file, "".join(kept).encode())
 
     # -- per-picture scores
 
@@ -222,27 +267,30 @@ class Run:
         path = self.rows_file
         if not path.is_file():
             raise ArnError(f"no {path}: the run was trained by an older ARN, train it again")
-        found = {}
+        rows = {}
         try:
-            with np.load(path, allow_pickle=False) as held:
-                for number, dataset in enumerate(held["datasets"]):
-                    stems = tuple(str(stem) for stem in held[f"{number}.stems"])
-                    measures = tuple(str(one) for one in held[f"{number}.measures"])
-                    protocol = get_protocol(str(held[f"{number}.protocol"]))
-                    found[str(dataset)] = Rows(protocol, measures, stems, held[f"{number}.table"])
+            with np.load(path, allow_pickle=False) as arrays:
+                for number, dataset in enumerate(arrays["datasets"]):
+                    stems = tuple(str(stem) for stem in arrays[f"{number}.stems"])
+                    measures = tuple(str(measure) for measure in arrays[f"{number}.measures"])
+                    protocol = get_protocol(str(arrays[f"{number}.protocol"]))
+                    rows[str(dataset)] = Rows(protocol, measures, stems, arrays[f"{number}.table"])
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise ArnError(f"{path} cannot be read: it is truncated, damaged or another file ({error})") from error
-        return found
+        return rows
 
     # -- one training at a time, and going on after a kill
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder against other trainings, as long as this process lives.
+        """Hold the folder against other trainings, as long as this process lives; rank 0 does it for all ranks.
 
         Raises:
             ArnError: another process trains in it: two sweeps were started in one folder, or a job was queued twice.
         """
+        if not first_rank():
+            yield
+            return
         with contextlib.ExitStack() as stack:
             try:
                 import fcntl  # not there on Windows
@@ -274,3 +322,10 @@ class Run:
         for unfinished in self.checkpoints.glob(".*.tmp"):
             unfinished.unlink()
         return self.last
+
+
+def first_rank() -> bool:
+    """Whether this process is rank 0, which alone writes to a run's folder and to loggers."""
+    from lightning_utilities.core.rank_zero import rank_zero_only
+
+    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0

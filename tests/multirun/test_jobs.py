@@ -14,7 +14,9 @@ from arn.cli import main
 from arn.config.compose import Composed
 from arn.errors import ArnError
 from arn.multirun import jobs
-from arn.multirun.jobs import Job, make_jobs, quoted, run_jobs
+from arn.multirun.jobs import Job, Watcher, make_jobs, quoted, run_jobs
+from arn.multirun.sweeps import Sweep
+from arn.runs import Run
 
 STUB = (sys.executable, str(Path(__file__).parent / "stub.py"))
 THREE = ["train", "-m", "seed=1,2,3"]
@@ -86,8 +88,7 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_left(tmp_path, stubbed, ca
         ("2", False),
         ("3", False),
     ]
-    names = list(json.loads((sweep / "jobs.json").read_text()))
-    assert [json.loads((sweep / name / "metrics.json").read_text())["seed"] for name in names] == [1, 2, 3]
+    assert [Run(sweep / name).record()["seed"] for name in Sweep(sweep).jobs()] == [1, 2, 3]
 
 
 def test_a_job_that_fails_is_named_and_the_others_run(tmp_path, stubbed, capsys):
@@ -131,12 +132,24 @@ def test_a_folder_with_another_finished_run_is_refused(tmp_path):
 
 def test_a_finished_run_is_found_in_whatever_folder_of_the_sweep(tmp_path):
     (job,) = make_jobs([composed(tmp_path)], ["train"])
-    (tmp_path / "renamed").mkdir()
-    (tmp_path / "renamed" / "metrics.json").write_text(json.dumps({"config_hash": job.hash}))
+    Run(tmp_path / "renamed").finish({"config_hash": job.hash})
     (again,) = make_jobs([composed(tmp_path)], ["train"])
     assert again.folder == tmp_path / "renamed"
     (other,) = make_jobs([composed(tmp_path, lr=1)], ["train"])
     assert other.record() is None
+
+
+def test_a_finished_run_is_found_by_its_own_config_whatever_hash_its_record_has(tmp_path):
+    """A hash that an earlier ARN wrote down, before a key came or went."""
+    one = composed(tmp_path, lr=1)
+    run = Run(tmp_path / "net_seed0_earlier")
+    run.begin(one.config)
+    run.finish({"config_hash": "0" * 12})
+    (job,) = make_jobs([one], ["train"])
+    assert job.folder == run.folder
+    assert job.record() == run.record()
+    Run(tmp_path / "later").finish({"config_hash": job.hash})  # as its record says, which counts for less
+    assert make_jobs([one], ["train"])[0].folder == run.folder
 
 
 def test_where_a_run_is_shown_does_not_change_what_it_is(tmp_path):
@@ -187,35 +200,42 @@ class Counted:
         return Handle()
 
 
+class GivesUp(Watcher):
+    """Gives up the jobs of these names, and remembers how each ended."""
+
+    def __init__(self, *names):
+        self.names, self.statuses = names, {}
+
+    def gives_up(self, job):
+        return job.name in self.names
+
+    def ended(self, job, status):
+        self.statuses[job.name] = status
+
+
 def named(tmp_path, *names):
     return [Job(name, tmp_path / name, "0" * 12, ("train",), ()) for name in names]
 
 
 def test_as_many_at_once_as_there_are_places_each_its_own(tmp_path):
-    launcher, ended = Counted(2), []
-    run_jobs(named(tmp_path, *"abcde"), launcher, tmp_path, pause=0, ended=lambda job, status: ended.append(job.name))
-    assert sorted(ended) == list("abcde")
+    launcher, watcher = Counted(2), GivesUp()
+    run_jobs(named(tmp_path, *"abcde"), launcher, tmp_path, watcher, pause=0)
+    assert sorted(watcher.statuses) == list("abcde")
     assert launcher.most == 2
     assert {place for _, place in launcher.started} == {0, 1}
 
 
 def test_a_watched_job_can_be_ended_and_an_interrupt_ends_all(tmp_path):
-    launcher, ended = Counted(2), {}
-    run_jobs(
-        named(tmp_path, "a", "b"),
-        launcher,
-        tmp_path,
-        pause=0,
-        watch=lambda job: job.name == "a",
-        ended=lambda job, status: ended.update({job.name: status}),
-    )
-    assert ended == {"a": None, "b": 0}
+    launcher, watcher = Counted(2), GivesUp("a")
+    run_jobs(named(tmp_path, "a", "b"), launcher, tmp_path, watcher, pause=0)
+    assert watcher.statuses == {"a": None, "b": 0}
     assert launcher.cancelled == ["a"]
 
-    def interrupt(job):
-        raise KeyboardInterrupt
+    class Interrupts(Watcher):
+        def gives_up(self, job):
+            raise KeyboardInterrupt
 
     launcher = Counted(2)
     with pytest.raises(KeyboardInterrupt):
-        run_jobs(named(tmp_path, "a", "b"), launcher, tmp_path, pause=0, watch=interrupt)
+        run_jobs(named(tmp_path, "a", "b"), launcher, tmp_path, Interrupts(), pause=0)
     assert launcher.running == 0

@@ -9,7 +9,8 @@ import pytest
 from arn.cli import main
 from arn.errors import ArnError
 from arn.multirun import jobs
-from arn.multirun.tuning import checked, read_validations
+from arn.multirun.tuning import checked
+from arn.runs import Run
 
 optuna = pytest.importorskip("optuna")
 STUB = (sys.executable, str(Path(__file__).parent / "stub.py"))
@@ -41,9 +42,9 @@ def test_it_prunes_finds_and_goes_on(tmp_path, search, capfd):
     assert len(trials) == 5
     assert set(states) == {"COMPLETE", "PRUNED"}
     for one in trials:
-        run = sweep / one.user_attrs["run"]
-        assert (run / "metrics.json").is_file() == (one.state.name == "COMPLETE")
-        seen = [line["val/mae"] for line in read_validations(run)]
+        run = Run(sweep / one.user_attrs["run"])
+        assert run.finished == (one.state.name == "COMPLETE")
+        seen = [line["val/mae"] for line in run.validations()]
         assert [one.intermediate_values[key] for key in sorted(one.intermediate_values)] == pytest.approx(
             seen[: len(one.intermediate_values)]
         )
@@ -95,9 +96,3 @@ def test_a_search_that_says_too_little_names_its_key(wrong, named):
     assert checked(GOOD, {"a": {"b": 0}}) == GOOD
     with pytest.raises(ArnError, match=named):
         checked(GOOD | wrong, {"a": {"b": 0}})
-
-
-def test_half_a_line_waits_for_the_next_look(tmp_path):
-    assert read_validations(tmp_path) == []
-    (tmp_path / "validation.jsonl").write_text('{"epoch": 0}\n{"epo')
-    assert read_validations(tmp_path) == [{"epoch": 0}]

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from arn.cli import main
 from arn.errors import ArnError
 from arn.metrics import SaliencyMetrics
+from arn.multirun.sweeps import Sweep
 from arn.report.ablation import csv, latex, make_report, markdown
-from arn.report.runs import ROWS, numeric_key, read_rows, read_runs, reference, variants, write_rows
+from arn.report.runs import numeric_key, read_runs, reference, variants, write_rows
+from arn.runs import Run
 
 PICTURES = 12
 OPTIONS = {"resamples": 200, "confidence": 0.95, "seed": 0}
@@ -36,8 +37,8 @@ def run(folder, name, seed, noise, network=None, datasets=("TOY",), pictures=PIC
     """A finished run: what `arn train` leaves that the report reads."""
     config = {"name": name, "seed": seed, "network": network or {}, "data": {"seed": seed, "test": list(datasets)}}
     tables = {dataset: rows(noise, seed + 10 * number, pictures) for number, dataset in enumerate(datasets)}
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
+    run = Run(folder)
+    run.begin(config)
     found = {
         "name": name,
         "seed": seed,
@@ -53,8 +54,8 @@ def run(folder, name, seed, noise, network=None, datasets=("TOY",), pictures=PIC
         "commit": "c",
         "processor": "p",
     }
-    (folder / "metrics.json").write_text(json.dumps(found | record))
-    write_rows(folder, name, tables)
+    run.finish(found | record)
+    write_rows(run, name, tables)
     return tables
 
 
@@ -78,14 +79,15 @@ def report_of(folder, name=None):
 
 def test_rows_come_back_as_they_were(tmp_path):
     kept = {"a/b": rows(0.3, 1), "TÖY": rows(0.4, 2)}
-    write_rows(tmp_path, "net", kept)
-    found = read_rows(tmp_path / ROWS)
+    run = Run(tmp_path)
+    write_rows(run, "net", kept)
+    found = run.rows()
     assert list(found) == list(kept)
     for name, table in kept.items():
         assert found[name].stems == table.stems
         assert found[name].protocol == table.protocol
         assert np.array_equal(found[name].table, table.table)
-    lines = list(csv_module.DictReader(io.StringIO((tmp_path / "per_image.csv").read_text())))
+    lines = list(csv_module.DictReader(io.StringIO(run.rows_csv.read_text())))
     assert len(lines) == 2 * PICTURES
     assert lines[0]["stem"] == "000"
 
@@ -149,8 +151,7 @@ def test_tables_hold_the_figures(ablation):
 
 
 def test_the_command_writes_tables_figures_and_a_page(ablation, capsys):
-    (ablation / "begun").mkdir()
-    (ablation / "begun" / "config.yaml").write_text("name: net\n")
+    Run(ablation / "begun").begin({"name": "net"})
     assert main(["report", f"runs={ablation}", "resamples=100"]) == 0
     output = ablation / "report"
     told = capsys.readouterr().out
@@ -186,7 +187,7 @@ def test_steps_lie_along_an_axis_and_three_is_the_full_model(tmp_path):
 def test_variants_of_one_name_are_told_apart_by_their_keys_and_the_first_job_is_the_reference(tmp_path):
     for job, (number, rate) in enumerate((("b", 0.1), ("a", 0.2))):
         run(tmp_path / number, "net", 0, 0.2 + rate, FULL | {"decoder": {"convs": job}})
-    (tmp_path / "jobs.json").write_text('{"b": [], "a": []}')
+    Sweep(tmp_path).add_jobs({"b": [], "a": []})
     found = variants(read_runs(tmp_path)[0])
     assert [one.name for one in found] == ["net (network.decoder.convs=0)", "net (network.decoder.convs=1)"]
     assert reference(found, None) is found[0]
@@ -204,11 +205,12 @@ def test_seeds_that_only_one_variant_has_are_left_out_of_differences(tmp_path):
 
 
 def spoil_rows(folder: Path) -> None:
-    (folder / "a" / ROWS).write_bytes((folder / "a" / ROWS).read_bytes()[:100])
+    rows = Run(folder / "a").rows_file
+    rows.write_bytes(rows.read_bytes()[:100])
 
 
 def spoil_record(folder: Path) -> None:
-    (folder / "a" / "metrics.json").write_text('{"name": ')
+    Run(folder / "a").record_file.write_text('{"name": ')
 
 
 def other_pictures(folder: Path) -> None:
@@ -224,13 +226,13 @@ def other_sets(folder: Path) -> None:
 
 
 def only_begun(folder: Path) -> None:
-    (folder / "a" / "metrics.json").unlink()
+    Run(folder / "a").record_file.unlink()
 
 
 @pytest.mark.parametrize(
     ("spoil", "options", "named"),
     [
-        (spoil_rows, [], ROWS),
+        (spoil_rows, [], "per_image.npz"),
         (spoil_record, [], "a is no run"),
         (other_pictures, [], "same pictures"),
         (same_seed, [], "the same training twice"),

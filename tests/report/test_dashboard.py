@@ -71,7 +71,14 @@ def test_a_report_is_one_run_with_a_table_figures_and_its_files(told, tmp_path):
             score | {"variant": "less", "mean": 0.2, "difference": {"estimate": 0.1, "p_holm": 0.03}},
         ],
     }
-    chosen = {"_target_": "x", "save_dir": "elsewhere", "offline": True, "project": "arn", "name": "report", "tags": []}
+    chosen = {
+        "_target_": "x.WandbLogger",
+        "save_dir": "elsewhere",
+        "offline": True,
+        "project": "arn",
+        "name": "report",
+        "tags": [],
+    }
     log_report(chosen, content, tmp_path)
     assert told.options["job_type"] == "report"
     assert told.options["mode"] == "offline"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from arn.errors import ArnError
-from arn.training.callbacks import SameConfig, panel, write_png
+from arn.training.callbacks import SameConfig
+from arn.training.panels import panel, write_png
 
 
 def trainer_that_heard(first):

@@ -16,6 +16,7 @@ import torch
 import arn
 from arn.cli import main
 from arn.data.scenes import scene
+from arn.runs import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -315,9 +316,7 @@ def curve(run, column="train/loss_step"):
 
 
 def test_every_test_picture_is_kept(trained):
-    from arn.report.runs import ROWS, read_rows
-
-    rows = read_rows(trained / ROWS)["scenes"]
+    rows = Run(trained).rows()["scenes"]
     record = json.loads((trained / "metrics.json").read_text())
     assert len(rows) == 3
     for key, value in record["test"]["scenes"].items():
@@ -326,15 +325,12 @@ def test_every_test_picture_is_kept(trained):
 
 
 def test_validations_are_logged_and_a_resumed_run_continues_them(tmp_path, plain_overrides):
-    from arn.training.callbacks import read_validations
-
-    run = tmp_path / "run"
+    run = Run(tmp_path / "run")
     assert train(run, *plain_overrides) == 0
-    (first,) = read_validations(run / "validation.jsonl")
-    with (run / "validation.jsonl").open("a") as file:  # as a kill between a validation and its checkpoint leaves it
-        file.write(json.dumps(first | {"step": 7}) + "\n")
+    (first,) = run.validations()
+    run.add_validation(first | {"step": 7})  # as a kill between a validation and its checkpoint leaves it
     assert main(["train", f"resume={run}", "trainer.max_epochs=2"]) == 0
-    assert [line["step"] for line in read_validations(run / "validation.jsonl")] == [4, 8]
+    assert [line["step"] for line in run.validations()] == [4, 8]
 
 
 def test_early_stopping_stops(tmp_path, plain_overrides):
@@ -627,23 +623,3 @@ def test_wandb_with_augmentation_in_loader_workers(tmp_path, tiny_overrides):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "run" / "metrics.json").is_file()
-
-
-def test_a_wandb_run_is_told_its_sweep_its_overrides_and_who_it_was(tmp_path, monkeypatch):
-    from arn.verbs import train as module
-
-    made = []
-    monkeypatch.setattr(module, "instantiate", lambda config, place, **extra: made.append((place, extra)))
-    wandb = {"_target_": "pytorch_lightning.loggers.WandbLogger"}
-    plain = {"logger": {"csv": {"_target_": "x.CSVLogger"}, "wandb": wandb}, "sweep": "ablation"}
-    module.make_loggers(plain, tmp_path)
-    module.make_loggers(plain, tmp_path)  # as a resumed run does
-    (_, csv_extra), (_, first), _, (_, again) = made
-    assert csv_extra == {}
-    assert first == again
-    assert first == {
-        "id": (tmp_path / "wandb.id").read_text(),
-        "resume": "allow",
-        "group": "ablation",
-        "job_type": "train",
-    }

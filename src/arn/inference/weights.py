@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from arn.config.instantiate import instantiate
 from arn.errors import ArnError
+from arn.runs import Run
 
 CONFIG_KEY = "arn_config"
 """Where a checkpoint keeps the run's resolved config, as plain numbers, strings, lists and dicts."""
@@ -124,7 +125,7 @@ def find_weights(path: str | os.PathLike[str]) -> Path:
     place = Path(path)
     if not place.is_dir():
         return place
-    for file in (place / "checkpoints" / "best.ckpt", place / "model.safetensors"):
+    for file in (Run(place).best, place / "model.safetensors"):
         if file.is_file():
             return file
     if (place / "config.json").is_file():

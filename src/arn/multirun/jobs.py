@@ -6,12 +6,11 @@ started again, with more seeds or in another order, finds what it has already.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +18,8 @@ from typing import Any, Protocol
 from arn.config.compose import Composed
 from arn.config.identity import run_hash
 from arn.errors import ArnError
+from arn.multirun.sweeps import Sweep
+from arn.runs import Run
 
 PROGRAM = (sys.executable, "-m", "arn")
 """What starts a job. A module rather than the script, so that Lightning can start the ranks of a job likewise."""
@@ -54,17 +55,17 @@ class Job:
         Raises:
             ArnError: the folder holds the finished run of another config.
         """
-        found = read_record(self.folder)
-        if found is not None and self.hash is not None and found.get("config_hash") != self.hash:
+        record = self.run.record()
+        if record is not None and self.hash is not None and not self.run.computes(self.hash):
             raise ArnError(
-                f"{self.folder} holds a finished run of another config ({found.get('config_hash')}, not {self.hash}): "
+                f"{self.folder} holds a finished run of another config ({record.get('config_hash')}, not {self.hash}): "
                 "name another folder, hydra.sweep.dir=PATH"
             )
-        return found
+        return record
 
-    def begun(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
-        return (self.folder / "checkpoints" / "last.ckpt").is_file() and (self.folder / "config.yaml").is_file()
+    @property
+    def run(self) -> Run:
+        return Run(self.folder)
 
     def environment(self, **more: str) -> dict[str, str]:
         """This process's, without what Hydra and Lightning left in it for this process alone."""
@@ -74,7 +75,7 @@ class Job:
 
     def arguments(self) -> list[str]:
         """Of `arn`, for what is left of the job at this moment."""
-        if self.begun():
+        if self.run.begun:
             return ["train", f"resume={quoted(self.folder)}"]
         return [*self.command, *self.overrides, "hydra.mode=RUN", f"hydra.run.dir={quoted(self.folder)}"]
 
@@ -84,15 +85,6 @@ def quoted(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """A run's metrics.json; None where there is none, or half of one."""
-    try:
-        found = json.loads((folder / "metrics.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
 def make_jobs(composed: Sequence[Composed], command: Sequence[str]) -> list[Job]:
     """A job for each config, in its own folder of the sweep or in the one where its finished run stands already.
 
@@ -100,11 +92,13 @@ def make_jobs(composed: Sequence[Composed], command: Sequence[str]) -> list[Job]
         ArnError: two jobs that compute the same, or that would write to one folder.
     """
     jobs: list[Job] = []
+    finished = {sweep: Sweep(sweep).finished() for sweep in {one.sweep for one in composed}}
     for one in composed:
         key = run_hash(one.config)
         given = one.folder.resolve() != one.sweep.resolve()
         name = one.folder.name if given else f"{one.config['name']}_seed{one.config['seed']}_{key[:6]}"
-        folder = one.folder if given else finished(one.sweep).get(key, one.sweep / name)
+        run = finished[one.sweep].get(key)
+        folder = one.folder if given else one.sweep / name if run is None else run.folder
         same = next((job for job in jobs if job.hash == key or job.folder == folder), None)
         if same is not None:
             raise ArnError(
@@ -117,14 +111,14 @@ def make_jobs(composed: Sequence[Composed], command: Sequence[str]) -> list[Job]
     return jobs
 
 
-def finished(sweep: Path) -> dict[str, Path]:
-    """Hash and folder of every finished run in a sweep's folder."""
-    found = {}
-    for path in sorted(sweep.glob("*/metrics.json")):
-        record = read_record(path.parent)
-        if record is not None and "config_hash" in record:
-            found[str(record["config_hash"])] = path.parent
-    return found
+def check_expected(config: Mapping[str, Any]) -> None:
+    """A job of a sweep, and every rank of it, trains what the sweep composed or nothing."""
+    expected, composed = os.environ.get(EXPECTED), run_hash(config)
+    if expected not in (None, composed):
+        raise ArnError(
+            f"the sweep composed config {expected} for this job, and the job composed {composed}: a config file or an "
+            "environment variable changed in between; start the sweep again"
+        )
 
 
 class Handle(Protocol):
@@ -155,27 +149,32 @@ class Launcher(Protocol):
         """The file that a job's output goes to; None where it is shown."""
 
 
+class Watcher:
+    """What hears of jobs while they run; this one does nothing."""
+
+    def started(self, job: Job) -> None: ...
+
+    def gives_up(self, job: Job) -> bool:
+        """Asked for each running job between pauses; True ends it."""
+        return False
+
+    def ended(self, job: Job, status: int | None) -> None:
+        """Of the exit status, or None where the watcher gave the job up."""
+
+
 def run_jobs(
-    jobs: Iterable[Job],
-    launcher: Launcher,
-    sweep: Path,
-    *,
-    started: Callable[[Job], None] = lambda job: None,
-    watch: Callable[[Job], bool] = lambda job: False,
-    ended: Callable[[Job, int | None], None] = lambda job, status: None,
-    pause: float = 0.2,
+    jobs: Iterable[Job], launcher: Launcher, sweep: Path, watcher: Watcher | None = None, pause: float = 0.2
 ) -> None:
     """Run jobs as places become free, or hand a whole list of them to the launcher's queue.
 
     An iterator is asked for the next job only when a place is free, so that it can depend on earlier ones.
 
     Args:
-        watch: called for each running job between pauses; True ends it.
-        ended: told the exit status, or None where `watch` ended the job.
         pause: seconds between looks.
 
     Whatever is raised, an interrupt as well, the running jobs are ended first.
     """
+    watcher = watcher or Watcher()
     waiting: Iterator[Job] = iter(jobs)
     free = list(range(launcher.jobs))
     running: dict[int, tuple[Job, Handle]] = {}
@@ -186,7 +185,7 @@ def run_jobs(
             assert isinstance(jobs, Sequence)
             running, more = dict(enumerate(zip(jobs, queued, strict=True))), False
             for job in jobs:
-                started(job)
+                watcher.started(job)
         while more or running:
             while more and free:
                 job = next(waiting, None)
@@ -194,16 +193,16 @@ def run_jobs(
                 if job is not None:
                     place = free.pop(0)
                     running[place] = (job, launcher.start(job, place, sweep))
-                    started(job)
+                    watcher.started(job)
             for place, (job, handle) in list(running.items()):
                 status = handle.poll()
-                if status is None and not watch(job):
+                if status is None and not watcher.gives_up(job):
                     continue
                 if status is None:
                     handle.cancel()
                 del running[place]
                 free = sorted([*free, place])
-                ended(job, status)
+                watcher.ended(job, status)
             if running:
                 time.sleep(pause)
     finally:
@@ -226,19 +225,20 @@ def run_and_tell(
     failed: list[str] = []
     place = {job.name: f"job {number}/{len(jobs)}: {job.name}" for number, job in enumerate(jobs, 1)}
 
-    def started(job: Job) -> None:
-        log = launcher.log(job, sweep)
-        tell(f"{place[job.name]}{'' if log is None else f', output in {log}'}")
+    class Teller(Watcher):
+        def started(self, job: Job) -> None:
+            log = launcher.log(job, sweep)
+            tell(f"{place[job.name]}{'' if log is None else f', output in {log}'}")
 
-    def ended(job: Job, status: int | None) -> None:
-        if status == 0 and done(job):
-            tell(f"{place[job.name]} done")
-            return
-        log = launcher.log(job, sweep)
-        failed.append(f"{job.name} (exit status {status}{'' if log is None else f', see {log}'})")
-        tell(f"{place[job.name]} failed, exit status {status}")
+        def ended(self, job: Job, status: int | None) -> None:
+            if status == 0 and done(job):
+                tell(f"{place[job.name]} done")
+                return
+            log = launcher.log(job, sweep)
+            failed.append(f"{job.name} (exit status {status}{'' if log is None else f', see {log}'})")
+            tell(f"{place[job.name]} failed, exit status {status}")
 
-    run_jobs(jobs, launcher, sweep, started=started, ended=ended)
+    run_jobs(jobs, launcher, sweep, Teller())
     return failed
 
 

@@ -2,7 +2,7 @@
 
 On Optuna itself rather than through Hydra's sweeper for it: that runs each trial to its end inside one process, so it
 can neither prune by epoch nor start ranks. Here a trial is a job like those of a grid, in a process of its own, and the
-search reads its validations along (`validation.jsonl`).
+search reads its validations along.
 
 The study is a journal (`<sweep>/study.journal`), an append-only file that any number of processes may write to, network
 file systems included; it needs no database. A trial that a kill cut off is asked for again with the same values, which
@@ -22,7 +22,7 @@ from typing import Any
 from arn.config.compose import Composed
 from arn.config.identity import run_hash
 from arn.errors import ArnError
-from arn.multirun.jobs import Job, Launcher, run_jobs, value_of
+from arn.multirun.jobs import Job, Launcher, Watcher, run_jobs, value_of
 
 KEYS = ("trials", "seed", "startup", "pruner", "warmup", "space")
 PRUNERS = ("median", "hyperband", "none")
@@ -38,74 +38,79 @@ def tune(composed: Sequence[Composed], command: Sequence[str], launcher: Launche
         raise ArnError("arn sweep tune searches by itself: give every key one value, and what varies in tune.space")
     base = composed[0]
     options = checked(base.config["tune"], base.config)
-    optuna = _optuna()
     monitor, mode = base.config["checkpoint"]["monitor"], base.config["checkpoint"]["mode"]
     study = open_study(place, options, mode, f"{run_hash(base.config)} {sorted(options['space'].items())!r}")
     _ask_again(study)
-    done = len(_ended(study))
-    console.print(f"{place}: a study of {options['trials']} trials, {done} ended")
+    console.print(f"{place}: a study of {options['trials']} trials, {len(_ended(study))} ended")
+    search = Search(study, base, command, launcher, console)
+    run_jobs(search.jobs(), launcher, place, search)
+    complete = [trial for trial in study.trials if trial.state == _optuna().trial.TrialState.COMPLETE]
+    if not complete:
+        raise ArnError(f"no trial of {place} finished; its logs say why")
+    best = study.best_trial
+    overrides = [f"{key}={_said(value)}" for key, value in best.params.items()]
+    console.print(f"best of {len(complete)} finished trials: {monitor} {best.value:.4f}, {best.user_attrs['run']}")
+    given = [override for override in base.overrides if not override.lstrip("+~").startswith("tune")]
+    console.print(f"train it: {shlex.join(['arn', 'train', *given, *overrides])}")
 
-    states = optuna.trial.TrialState
-    trials: dict[str, Any] = {}
-    reported: dict[str, int] = {}
-    failed: list[str] = []
 
-    def jobs() -> Iterator[Job]:
-        while len(_ended(study)) + len(trials) < options["trials"]:
-            trial = study.ask()
-            job = _job(base, command, suggest(trial, options["space"]), place)
+class Search(Watcher):
+    """The trials of a study as jobs, each told to the study when it validates and when it ends."""
+
+    def __init__(self, study: Any, base: Composed, command: Sequence[str], launcher: Launcher, console: Any) -> None:
+        self.study, self.base, self.command, self.launcher, self.console = study, base, command, launcher, console
+        self.options, self.monitor = base.config["tune"], base.config["checkpoint"]["monitor"]
+        self.states = _optuna().trial.TrialState
+        self.trials: dict[str, Any] = {}
+        self.reported: dict[str, int] = {}
+        self.failed: list[str] = []
+
+    def jobs(self) -> Iterator[Job]:
+        while len(_ended(self.study)) + len(self.trials) < self.options["trials"]:
+            trial = self.study.ask()
+            job = _job(self.base, self.command, suggest(trial, self.options["space"]), self.base.sweep)
             trial.set_user_attr("run", job.name)
-            if job.name in trials:  # the sampler drew what is running at this moment
-                study.tell(trial, state=states.FAIL)
+            if job.name in self.trials:  # the sampler drew what is running at this moment
+                self.study.tell(trial, state=self.states.FAIL)
                 continue
-            trials[job.name], reported[job.name] = trial, 0
-            told = " ".join(f"{key}={_said(value)}" for key, value in trial.params.items())
-            console.print(f"trial {trial.number + 1}, {job.name}: {told}")
+            self.trials[job.name], self.reported[job.name] = trial, 0
+            values = " ".join(f"{key}={_said(value)}" for key, value in trial.params.items())
+            self.console.print(f"trial {trial.number + 1}, {job.name}: {values}")
             if job.record() is not None:  # finished before a kill, or drawn a second time
-                ended(job, 0)
+                self.ended(job, 0)
             else:
                 yield job
 
-    def watch(job: Job) -> bool:
+    def gives_up(self, job: Job) -> bool:
         """Report new validations; True when the pruner gives the trial up."""
-        trial = trials[job.name]
-        for line in read_validations(job.folder)[reported[job.name] :]:
-            trial.report(line.get(monitor, math.nan), reported[job.name])
-            reported[job.name] += 1
+        trial = self.trials[job.name]
+        for line in job.run.validations()[self.reported[job.name] :]:
+            trial.report(line.get(self.monitor, math.nan), self.reported[job.name])
+            self.reported[job.name] += 1
             if trial.should_prune():
                 return True
         return False
 
-    def ended(job: Job, status: int | None) -> None:
+    def ended(self, job: Job, status: int | None) -> None:
         record = job.record() if status == 0 else None
         value = math.nan if record is None else value_of(record)
         if math.isfinite(value):
-            watch(job)
-        trial = trials.pop(job.name)
+            self.gives_up(job)  # for the validations that were not seen yet
+        trial = self.trials.pop(job.name)
         if status is None:
-            study.tell(trial, state=states.PRUNED)
-            told = f"given up after {reported[job.name]} validations"
+            self.study.tell(trial, state=self.states.PRUNED)
+            outcome = f"given up after {self.reported[job.name]} validations"
         elif math.isfinite(value):
-            study.tell(trial, value)
-            told = f"{monitor} {value:.4f}"
+            self.study.tell(trial, value)
+            outcome = f"{self.monitor} {value:.4f}"
         else:
-            study.tell(trial, state=states.FAIL)
-            log = launcher.log(job, place)
-            told = f"failed (exit status {status}{'' if log is None else f', see {log}'})"
-            failed.append(job.name)
-        console.print(f"trial {trial.number + 1}, {job.name}: {told}")
-        if len(failed) >= 3 and not _ended(study):
-            raise ArnError(f"the first {len(failed)} trials all failed; the last was {job.name}: {told}")
-
-    run_jobs(jobs(), launcher, place, watch=watch, ended=ended)
-    found = [one for one in study.trials if one.state == optuna.trial.TrialState.COMPLETE]
-    if not found:
-        raise ArnError(f"no trial of {place} finished; its logs say why")
-    best = study.best_trial
-    overrides = [f"{key}={_said(value)}" for key, value in best.params.items()]
-    console.print(f"best of {len(found)} finished trials: {monitor} {best.value:.4f}, {best.user_attrs['run']}")
-    given = [one for one in base.overrides if not one.lstrip("+~").startswith("tune")]
-    console.print(f"train it: {shlex.join(['arn', 'train', *given, *overrides])}")
+            self.study.tell(trial, state=self.states.FAIL)
+            log = self.launcher.log(job, self.base.sweep)
+            outcome = f"failed (exit status {status}{'' if log is None else f', see {log}'})"
+            self.failed.append(job.name)
+        self.console.print(f"trial {trial.number + 1}, {job.name}: {outcome}")
+        if len(self.failed) >= 3 and not _ended(self.study):
+            raise ArnError(f"the first {len(self.failed)} trials all failed; the last was {job.name}: {outcome}")
 
 
 def checked(given: Any, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,21 +196,6 @@ def suggest(trial: Any, space: Mapping[str, Any]) -> dict[str, Any]:
             found[key] = draw(key, one["low"], one["high"], **options)
         else:
             found[key] = trial.suggest_categorical(key, one)
-    return found
-
-
-def read_validations(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's validation.jsonl so far; one that is not whole yet is left for the next look."""
-    try:
-        lines = (run / "validation.jsonl").read_text().splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            break
     return found
 
 

@@ -25,14 +25,14 @@ class SaliencyNetwork(nn.Module):
 
     Attributes:
         input_size: side of the square that a picture is resized to before the network, px.
-        backbone: the part with ImageNet weights, which may learn at a rate of its own (``backbone_lr=``); None where
-            there is none. See :class:`Pretrained`.
+        backbone: the part with ImageNet weights, which may learn at a rate of its own (``backbone_lr=``); a network
+            without one lacks the attribute. See :class:`Pretrained`.
 
     What a run is called by the network's switches stands in :mod:`arn.networks.variants`.
     """
 
     input_size: int = 224
-    backbone: Any = None
+    backbone: Any  # no value here: one of the class would stand before the module of the same name
 
     @abstractmethod
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:

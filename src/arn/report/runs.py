@@ -2,82 +2,57 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
-
-import numpy as np
-from omegaconf import OmegaConf
 
 from arn.config.identity import ASIDE, UNSEEN
 from arn.errors import ArnError
 from arn.files import write_atomically
 from arn.metrics.functional import Rows
-from arn.metrics.protocols import get_protocol
+from arn.multirun.sweeps import Sweep
 from arn.report.tables import per_image_csv
-
-ROWS = "per_image.npz"
+from arn.runs import Run
 
 # What differs between runs without making them another variant: the seed, and what changes no weight.
 _NOT_A_CHOICE = ("seed", "data.seed", "name", "data.eval_batch_size", *UNSEEN)
 
 
-def write_rows(run: Path, name: str, rows: Mapping[str, Rows]) -> None:
-    """Keep every test picture's scores: ``per_image.npz`` whole, curves included, and ``per_image.csv`` to be read.
+def write_rows(run: Run, name: str, rows: Mapping[str, Rows]) -> None:
+    """Keep every test picture's scores in a run, whole and as CSV to be read.
 
     Args:
         name: of the method, for the CSV file.
         rows: by test set.
     """
-    arrays: dict[str, Any] = {"datasets": np.array(list(rows), dtype=np.str_)}
-    for number, table in enumerate(rows.values()):
-        arrays |= {
-            f"{number}.table": table.table,
-            f"{number}.stems": np.array(table.stems, dtype=np.str_),
-            f"{number}.measures": np.array(table.measures, dtype=np.str_),
-            f"{number}.protocol": np.array(table.protocol.name, dtype=np.str_),
-        }
-    out = io.BytesIO()
-    np.savez_compressed(out, **arrays)
-    write_atomically(run / ROWS, out.getvalue())
-    listed = [(name, dataset, dataset, table) for dataset, table in rows.items()]
-    write_atomically(run / "per_image.csv", per_image_csv(listed).encode())
-
-
-def read_rows(path: Path) -> dict[str, Rows]:
-    """What :func:`write_rows` kept, by test set.
-
-    Raises:
-        ArnError: the file is missing, damaged or another one.
-    """
-    if not path.is_file():
-        raise ArnError(f"no {path}: the run was trained by an older ARN, train it again")
-    found = {}
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            for number, dataset in enumerate(held["datasets"]):
-                stems = tuple(str(stem) for stem in held[f"{number}.stems"])
-                measures = tuple(str(one) for one in held[f"{number}.measures"])
-                protocol = get_protocol(str(held[f"{number}.protocol"]))
-                found[str(dataset)] = Rows(protocol, measures, stems, held[f"{number}.table"])
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise ArnError(f"{path} cannot be read: it is truncated, damaged or another file ({error})") from error
-    return found
+    run.write_rows(rows)
+    by_set = [(name, dataset, dataset, table) for dataset, table in rows.items()]
+    write_atomically(run.rows_csv, per_image_csv(by_set).encode())
 
 
 @dataclass(frozen=True)
-class Run:
-    """A finished training."""
+class FinishedRun:
+    """A finished training, read whole."""
 
     folder: Path
     record: dict[str, Any]
     config: dict[str, Any]
     rows: dict[str, Rows]
+
+    @classmethod
+    def of(cls, run: Run) -> FinishedRun:
+        """Raises ArnError for a run that is damaged, or whose files do not belong together."""
+        record = run.record()
+        if record is None or not isinstance(record.get("seed"), int) or not isinstance(record.get("test"), dict):
+            raise ArnError(f"{run} is no run of arn train, or a damaged one ({run.record_file.name} cannot be read)")
+        rows = run.rows()
+        if set(rows) != set(record["test"]):
+            files = f"{run.rows_file.name} and {run.record_file.name}"
+            raise ArnError(f"{run}: {files} are of different trainings; train it again")
+        return cls(run.folder, record, run.config(), rows)
 
     @property
     def seed(self) -> int:
@@ -108,14 +83,14 @@ class Variant:
 
     name: str
     settings: dict[str, Any]
-    runs: list[Run] = field(default_factory=list)
+    runs: list[FinishedRun] = field(default_factory=list)
 
     @property
     def seeds(self) -> list[int]:
         return [run.seed for run in self.runs]
 
 
-def read_runs(folder: Path) -> tuple[list[Run], list[Path]]:
+def read_runs(folder: Path) -> tuple[list[FinishedRun], list[Path]]:
     """Every finished run below a folder, and the folders of those that were begun and not finished.
 
     Raises:
@@ -123,44 +98,17 @@ def read_runs(folder: Path) -> tuple[list[Run], list[Path]]:
     """
     if not folder.is_dir():
         raise ArnError(f"runs={folder} is not a folder; give the folder of a sweep, as arn sweep prints it")
-    runs, unfinished = [], []
-    for config in sorted(folder.rglob("config.yaml")):
-        run = config.parent
-        if (run / "metrics.json").is_file():
-            runs.append(_read(run))
-        else:
-            unfinished.append(run)
-    order = _order(folder)
-    runs.sort(key=lambda run: order.get(run.folder.name, len(order)))
+    runs = [FinishedRun.of(run) for run in Run.below(folder) if run.finished]
+    unfinished = [run.folder for run in Run.below(folder) if not run.finished]
+    places = {name: number for number, name in enumerate(Sweep(folder).jobs())}
+    runs.sort(key=lambda run: places.get(run.folder.name, len(places)))
     if not runs:
         begun = f"; {len(unfinished)} are begun: start the sweep again" if unfinished else ""
         raise ArnError(f"runs={folder}: there is no finished run in it{begun}")
     return runs, unfinished
 
 
-def _order(folder: Path) -> dict[str, int]:
-    """The places of the jobs in their sweep, as `arn sweep` wrote them down."""
-    try:
-        names = json.loads((folder / "jobs.json").read_bytes())
-        return {str(name): number for number, name in enumerate(names)}
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _read(run: Path) -> Run:
-    try:
-        record = json.loads((run / "metrics.json").read_bytes())
-        config: Any = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
-        seed, tests = record["seed"], record["test"]
-    except Exception as error:  # JSON's, YAML's and OmegaConf's errors share no base class
-        raise ArnError(f"{run} is no run of arn train, or a damaged one ({type(error).__name__}: {error})") from error
-    rows = read_rows(run / ROWS)
-    if not isinstance(seed, int) or set(rows) != set(tests):
-        raise ArnError(f"{run}: {ROWS} and metrics.json are of different trainings; train it again")
-    return Run(run, record, config, rows)
-
-
-def variants(runs: Sequence[Run]) -> list[Variant]:
+def variants(runs: Sequence[FinishedRun]) -> list[Variant]:
     """The runs by what they were trained as, each kind named by what sets it apart.
 
     Raises:
@@ -171,7 +119,7 @@ def variants(runs: Sequence[Run]) -> list[Variant]:
         raise ArnError(f"the runs were tested on different sets ({', '.join('+'.join(one) for one in sorted(sets))})")
     if not runs[0].rows:
         raise ArnError("the runs were tested on nothing: train with data.test=[NAME]")
-    kinds: dict[str, list[Run]] = {}
+    kinds: dict[str, list[FinishedRun]] = {}
     for run in runs:
         kinds.setdefault(json.dumps(run.choices, sort_keys=True), []).append(run)
     choices = [one[0].choices for one in kinds.values()]

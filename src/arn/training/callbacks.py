@@ -1,30 +1,22 @@
-"""What happens around training steps: checkpoints, progress lines, figures of maps, the check that ranks agree."""
+"""What happens around training steps: checkpoints, progress lines, what is measured, the check that ranks agree."""
 
 from __future__ import annotations
 
 import io
-import json
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 
 from arn.config.identity import run_hash
-from arn.data.datamodule import SaliencyDataModule
-from arn.data.sources import Source
-from arn.data.transforms import resize
 from arn.errors import ArnError
 from arn.files import write_atomically
-from arn.inference.predictor import Predictor
+from arn.runs import Run
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -148,40 +140,23 @@ def peak_memory(device: torch.device) -> int:
 
 
 class ValidationLog(Callback):
-    """Appends each validation to ``<run>/validation.jsonl``: step, epoch and every score, a line of JSON each.
+    """Adds each validation to the run's own list: step, epoch and every score. A search (`arn sweep tune`) reads along.
 
-    A resumed run drops the lines after the step that it goes on from. A search (`arn sweep tune`) reads along.
-
-    Args:
-        path: of the file.
+    A resumed run drops what lies after the step that it goes on from.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, run: Run) -> None:
+        self.run = run
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero and self.path.is_file():
-            kept = [line for line in read_validations(self.path) if line["step"] <= trainer.global_step]
-            write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        if trainer.is_global_zero:
+            self.run.forget_validations_after(trainer.global_step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero or trainer.state.fn != "fit" or trainer.sanity_checking:
             return
-        scores = {key: float(one) for key, one in trainer.callback_metrics.items() if key.startswith("val/")}
-        line = {"step": trainer.global_step, "epoch": trainer.current_epoch, **scores}
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-
-
-def read_validations(path: Path) -> list[dict[str, Any]]:
-    """The lines of a validation.jsonl; one that a kill cut off is left out, a missing file is empty."""
-    found = []
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
+        scores = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+        self.run.add_validation({"step": trainer.global_step, "epoch": trainer.current_epoch, **scores})
 
 
 class ProgressLines(Callback):
@@ -231,77 +206,3 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def panel(picture: NDArray[np.uint8], mask: NDArray[np.uint8], saliency: NDArray[np.float32], side: int = 224) -> Any:
-    """Picture, mask and map side by side: uint8 RGB, ``side`` high."""
-    height, width = picture.shape[:2]
-    shape = (side, max(1, round(width * side / height)))
-    gray = [mask, np.uint8(np.round(saliency * 255))]
-    parts = [
-        resize(picture, *shape),
-        *(cv2.cvtColor(resize(np.asarray(one), *shape), cv2.COLOR_GRAY2RGB) for one in gray),
-    ]
-    return np.concatenate(parts, axis=1)
-
-
-def draw_panels(
-    predictor: Predictor, source: Source, rows: int, columns: int = 2, side: int = 160
-) -> NDArray[np.uint8]:
-    """A sheet of panels (picture, mask, map) of pictures spread evenly over a set: uint8 RGB."""
-    chosen = np.unique(np.linspace(0, len(source.stems) - 1, rows * columns).round().astype(int))
-    panels = []
-    for index in chosen:
-        picture, mask = source.read(int(index))
-        panels.append(panel(picture, mask, predictor.predict(picture), side))
-    width = max(one.shape[1] for one in panels)
-    padded = [_centred(one, side + 4, width + 8) for one in panels]
-    while len(padded) % columns:
-        padded.append(np.full_like(padded[0], 255))
-    lines = [np.concatenate(padded[start : start + columns], axis=1) for start in range(0, len(padded), columns)]
-    return np.concatenate(lines, axis=0)
-
-
-def _centred(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """The image in the middle of a white height x width."""
-    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
-    below, right = height - image.shape[0] - top, width - image.shape[1] - left
-    return np.pad(image, ((top, below), (left, right), (0, 0)), constant_values=255)
-
-
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """uint8 RGB to PNG, whole or not at all."""
-    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    assert done
-    write_atomically(path, data.tobytes())
-
-
-class Panels(Callback):
-    """Draws maps beside pictures and masks after each validation, to ``<run>/figures`` and to loggers that take images.
-
-    Args:
-        folder: of the PNG files.
-        rows: rows of the sheet, two pictures each.
-    """
-
-    def __init__(self, folder: Path, rows: int) -> None:
-        self.folder, self.rows = folder, rows
-
-    @torch.inference_mode()
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero or trainer.sanity_checking or not self.rows:
-            return
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(datamodule, SaliencyDataModule)
-        network: Any = pl_module.network
-        predictor = Predictor(network, {}, pl_module.device)
-        sheet = draw_panels(predictor, datamodule.validation_source, self.rows)
-        write_png(self.folder / "validation.png", sheet)
-        log_images(trainer.loggers, "validation", [sheet], trainer.global_step)
-
-
-def log_images(loggers: Sequence[Any], key: str, images: list[NDArray[np.uint8]], step: int | None = None) -> None:
-    """Give images to every logger that takes them (W&B does)."""
-    for logger in loggers:
-        if hasattr(logger, "log_image"):
-            logger.log_image(key=key, images=images, step=step)

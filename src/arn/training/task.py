@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from arn.config.instantiate import instantiate, instantiate_optimizer
+from arn.config.requests.train import TrainRequest
 from arn.errors import ArnError
 from arn.inference.predictor import native_map
 from arn.inference.weights import CONFIG_KEY
@@ -64,14 +66,10 @@ class SaliencyTask(pl.LightningModule):
 
     Args:
         network: ``forward(pictures) -> tuple of logits``, the final map's first.
-        loss: ``loss(outputs, masks) -> scalar``.
-        optimizer: ``optimizer(parameter groups) -> Optimizer``.
-        schedule: arguments of :class:`Schedule` but ``steps``.
-        backbone_lr: factor on the learning rate of ``network.backbone``.
-        freeze_backbone_norm: keep the backbone's BatchNorm statistics as pretrained.
+        request: what was asked for: loss (``loss(outputs, masks) -> scalar``), optimiser, the arguments of
+            :class:`Schedule` but ``steps``, the backbone's learning rate and norms, and the seed.
         config: the run's resolved config, plain containers; stored in every checkpoint.
         test_names: names of the test sets, in the order of the test loaders.
-        seed: of what is random inside the network.
         total_steps: optimiser steps of the whole run, for the schedule. Lightning's own estimate would set up the
             loader before a resumed run has told it where to go on.
 
@@ -82,21 +80,16 @@ class SaliencyTask(pl.LightningModule):
     def __init__(
         self,
         network: nn.Module,
-        loss: nn.Module,
-        optimizer: Callable[[Iterable[Any]], Optimizer],
-        schedule: Mapping[str, Any],
+        request: TrainRequest,
         config: dict[str, Any],
-        backbone_lr: float = 1.0,
-        freeze_backbone_norm: bool = False,
         test_names: Iterable[str] = (),
-        seed: int = 0,
         total_steps: int = 1,
     ) -> None:
         super().__init__()
-        self.network, self.loss = network, loss
-        self.optimizer, self.schedule = optimizer, dict(schedule)
-        self.backbone_lr, self.freeze_backbone_norm = backbone_lr, freeze_backbone_norm
-        self.config, self.seed, self.total_steps = config, seed, total_steps
+        self.network, self.request = network, request
+        self.loss: nn.Module = instantiate(request.loss, "loss")
+        self.optimizer: Callable[[Iterable[Any]], Optimizer] = instantiate_optimizer(request.optimizer)
+        self.config, self.seed, self.total_steps = config, request.seed, total_steps
         self.test_names = list(test_names)
         self.test_rows: dict[str, Rows] = {}
         # In 8 bits, as maps are on disk: what training says of a test set is what `arn bench` says of it.
@@ -126,7 +119,7 @@ class SaliencyTask(pl.LightningModule):
         torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 64 + self.global_rank)
 
     def on_train_epoch_start(self) -> None:
-        if self.freeze_backbone_norm:
+        if self.request.freeze_backbone_norm:
             for module in self.network.backbone.modules():  # type: ignore[union-attr]
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
@@ -170,7 +163,7 @@ class SaliencyTask(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         backbone = getattr(self.network, "backbone", None)
-        if backbone is None or self.backbone_lr == 1.0:
+        if backbone is None or self.request.backbone_lr == 1.0:
             groups: list[dict[str, Any]] = [{"params": list(self.network.parameters())}]
         else:
             slow = {id(parameter) for parameter in backbone.parameters()}
@@ -180,8 +173,8 @@ class SaliencyTask(pl.LightningModule):
             ]
         optimizer = self.optimizer(groups)
         if len(optimizer.param_groups) > 1:
-            optimizer.param_groups[1]["lr"] *= self.backbone_lr
-        scheduler = LambdaLR(optimizer, Schedule(self.total_steps, **self.schedule))
+            optimizer.param_groups[1]["lr"] *= self.request.backbone_lr
+        scheduler = LambdaLR(optimizer, Schedule(self.total_steps, **self.request.schedule))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -50,6 +50,7 @@ from arn.metrics.measures import check_measures, listed
 from arn.metrics.protocols import get_protocol
 from arn.multirun.jobs import Job, Launcher, run_and_tell
 from arn.provenance import processor, provenance
+from arn.runs import Run
 from arn.verbs import remove_if_empty
 
 if TYPE_CHECKING:
@@ -278,11 +279,8 @@ def _at_hand(scenes: bool) -> dict[str, str]:
 
 def _last_training(scenes: bool) -> Path | None:
     """The run of the last `arn train`; where there is none for drawn scenes, a short one on them."""
-    runs = sorted(
-        (path.parents[1] for path in Path("outputs/train").glob("**/checkpoints/best.ckpt")),
-        key=lambda run: (run / "checkpoints" / "best.ckpt").stat().st_mtime,
-    )
-    finished = [run for run in runs if (run / "metrics.json").is_file()]
+    runs = [run for run in Run.below(Path("outputs/train")) if run.finished and run.best.is_file()]
+    finished = [run.folder for run in sorted(runs, key=lambda run: run.best.stat().st_mtime)]
     if not scenes:
         finished = [run for run in finished if Checkpoint(run.name, run).trained_on != ("scenes",)]
     if finished:
@@ -371,7 +369,7 @@ def _held_out(methods: Sequence[Method], dataset: str) -> list[str] | None:
     """
     found: dict[str, list[str]] = {}
     for method in methods:
-        splits = Path(method.source) / "splits.json"
+        splits = Run(method.source).splits_file
         if isinstance(method, Checkpoint) and splits.is_file():
             rest = load_split(splits).get("rest", {})
             if dataset in rest:

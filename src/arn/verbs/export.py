@@ -29,7 +29,8 @@ from arn.errors import ArnError
 from arn.inference.onnx import OnnxModel, require, write_onnx
 from arn.inference.predictor import Predictor, SquarePredictor, input_side
 from arn.inference.weights import EXPORT_FORMAT, find_weights, load_network
-from arn.training.learning import LearnsAlone
+from arn.networks.base import GradientFreeNetwork
+from arn.runs import Run
 
 FILES = ("config.json", "model.onnx", "model.safetensors")
 PICTURES = 8  # that an export is checked on
@@ -56,7 +57,7 @@ def recipe(config: DictConfig) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         require(package)
     network, config_of_run = load_network(plain["checkpoint"], mirror)
-    if isinstance(network, LearnsAlone):
+    if isinstance(network, GradientFreeNetwork):
         raise ArnError(
             f"checkpoint={plain['checkpoint']}: {type(network).__name__} works outside torch and has no ONNX form; use "
             "its checkpoint as it is"
@@ -124,10 +125,7 @@ def describe(network: nn.Module, config: Mapping[str, Any], weights: Path, half:
 
 def commit_of(checkpoint: Path) -> str | None:
     """The commit of the code that trained a checkpoint, if its run's record lies beside it."""
-    try:
-        return json.loads((checkpoint.resolve().parents[1] / "metrics.json").read_bytes())["commit"]
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return None
+    return (Run.of_checkpoint(checkpoint).record() or {}).get("commit")
 
 
 def onnx_metadata(described: Mapping[str, Any]) -> dict[str, str]:

@@ -6,22 +6,20 @@ finished job is skipped, a begun one resumes from its last checkpoint. ``arn rep
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from rich.console import Console
-from rich.table import Table
 
 from arn.config.compose import Composed, run_hydra
 from arn.config.instantiate import instantiate
 from arn.config.locate import sweeps_dir
 from arn.errors import ArnError
 from arn.multirun.jobs import Job, Launcher, make_jobs, run_and_tell
-
-JOBS = "jobs.json"
+from arn.multirun.sweeps import Sweep
+from arn.report import terminal
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -115,46 +113,15 @@ def sweep(composed: Sequence[Composed], command: Sequence[str]) -> None:
 
 
 def grid(jobs: Sequence[Job], launcher: Launcher, place: Path) -> None:
-    from arn.files import write_atomically  # OpenCV comes with it, and help should not wait for that
-
     left = [job for job in jobs if job.record() is None]
-    begun = [job for job in left if job.begun()]
+    begun = [job for job in left if job.run.begun]
     console.print(
         f"{place}: {len(jobs)} jobs, {len(jobs) - len(left)} finished, {len(begun)} to go on with, "
         f"{len(left) - len(begun)} to start"
     )
-    known = read_jobs(place)
-    write_atomically(place / JOBS, (json.dumps(known | {job.name: job.overrides for job in jobs}, indent=1)).encode())
+    Sweep(place).add_jobs({job.name: job.overrides for job in jobs})
     failed = run_and_tell(left, launcher, place, console.print, done=lambda job: job.record() is not None)
-    print_runs(jobs)
+    console.print(terminal.jobs({job.name: job.record() for job in jobs}))
     if failed:
         raise ArnError(f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}")
     console.print(f"tables: arn report runs={place}")
-
-
-def read_jobs(place: Path) -> dict[str, Any]:
-    """Every job that the sweep's folder was ever asked for, in order: its overrides by name."""
-    try:
-        found = json.loads((place / JOBS).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def print_runs(jobs: Sequence[Job]) -> None:
-    records = [(job, job.record()) for job in jobs]
-    sets = list(dict.fromkeys(name for _, record in records for name in (record or {}).get("test", {})))
-    table = Table(title=f"{len(jobs)} runs, protocol arn2018")
-    for column in ("run", "val MAE", *(f"{name} {score}" for name in sets for score in ("max F", "MAE"))):
-        table.add_column(column, justify="left" if column == "run" else "right")
-    for job, record in records:
-        if record is None:
-            table.add_row(job.name, "-")
-            continue
-        scores = [_figure(record["test"].get(name), key) for name in sets for key in ("max_f", "mae")]
-        table.add_row(job.name, _figure(record["val"], "mae"), *scores)
-    console.print(table)
-
-
-def _figure(scores: Mapping[str, float] | None, key: str) -> str:
-    return "-" if scores is None else f"{scores[key]:.4f}"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from arn.config.arguments import check_arguments
 from arn.config.instantiate import to_plain
-from arn.config.schema import Above, AtLeast, Between, Limit, OneOf, check_limits, read
+from arn.config.schema import AtLeast, Between, Limit, OneOf, check_limits, read
 from arn.errors import ArnError
 
 
@@ -18,7 +18,7 @@ class CheckpointOptions:
 
     monitor: str = "val/mae"
     mode: Annotated[str, OneOf("min", "max")] = "min"
-    minutes: Annotated[float, Above(0)] = 5.0
+    minutes: Annotated[float, AtLeast(0)] = 5.0
 
 
 @dataclass

@@ -1,0 +1,65 @@
+"""Training without gradients: a network that learns from pictures and masks by itself."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+
+from arn.data.datamodule import SaliencyDataModule
+from arn.data.transforms import resize
+from arn.errors import ArnError
+from arn.inference.predictor import input_side
+from arn.networks.base import GradientFreeNetwork
+from arn.runs import Run
+from arn.training.callbacks import Throughput
+from arn.training.task import SaliencyTask
+
+
+def pairs_once(
+    datamodule: SaliencyDataModule, side: int, seed: int, report: bool = False, every: float = 15.0
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Every training pair at side x side, not augmented, in the order of its seed; the same on every rank.
+
+    Args:
+        report: print how far it is, a line every so many seconds.
+    """
+    source = datamodule.training_source
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(source.stems))
+    reported = time.perf_counter()
+    for done, index in enumerate(order):
+        picture, mask = source.read(int(index))
+        yield resize(picture, side, side), resize(mask, side, side)
+        if report and time.perf_counter() - reported > every:
+            reported = time.perf_counter()
+            print(f"learning: {done + 1}/{len(order)} pictures", flush=True, file=sys.stdout)
+
+
+def fit(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModule, run: Run, resumed: bool) -> None:
+    """What `trainer.fit` is for other networks: each rank learns the same by itself, and ``last.ckpt`` is written.
+
+    A run that has its ``last.ckpt`` has learnt everything: resumed, it goes on with scoring.
+
+    Raises:
+        ArnError: the training set has nothing that the network could learn from.
+    """
+    network = task.network
+    assert isinstance(network, GradientFreeNetwork)
+    if not resumed:
+        begun = time.perf_counter()
+        pairs = pairs_once(datamodule, input_side(network), task.seed, report=trainer.is_global_zero)
+        try:
+            network.learn(pairs, task.seed)
+        except ValueError as error:
+            raise ArnError(f"data.train: {error}") from error
+        throughput = next(callback for callback in trainer.callbacks if isinstance(callback, Throughput))  # type: ignore[attr-defined]
+        throughput.pictures = len(datamodule.training_source.stems)
+        throughput.seconds = time.perf_counter() - begun
+    checkpoint = str(run.last) if resumed else None
+    trainer.validate(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True, verbose=False)
+    if not resumed:
+        trainer.save_checkpoint(run.last)

@@ -1,0 +1,148 @@
+"""What a training came to: its scores, what they are compared with, and that all ranks hold one network."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from arn.data.datamodule import SaliencyDataModule
+from arn.data.sources import Source
+from arn.inference.predictor import Predictor
+from arn.inference.weights import read_checkpoint
+from arn.metrics import SaliencyMetrics
+from arn.networks.base import GradientFreeNetwork
+from arn.provenance import processor, provenance
+from arn.runs import Run
+from arn.training.callbacks import Throughput
+from arn.training.task import SaliencyTask
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "timm", "numpy")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training reached.
+
+    Attributes:
+        weights: SHA-256 of the trained weights on each rank.
+        pictures, seconds: spent in training steps, earlier sessions of a resumed run included.
+        val, test: max F and MAE of the best checkpoint, by test set.
+        value: of what was monitored at the best validation; None where nothing was validated on the way.
+        step: of the best checkpoint.
+    """
+
+    weights: list[str]
+    pictures: int
+    seconds: float
+    val: dict[str, float]
+    test: dict[str, dict[str, float]]
+    value: float | None
+    step: int
+
+    @property
+    def score(self) -> float:
+        """What a search optimises: NaN where there is no value."""
+        return math.nan if self.value is None else self.value
+
+
+def judge(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModule, run: Run, monitor: str) -> Outcome:
+    """Score the best checkpoint of a trainer that has trained.
+
+    Raises:
+        RuntimeError: ranks ended with different weights.
+    """
+    weights = weights_by_rank(trainer, task.network)
+    # Now: to validate or test from a checkpoint sets every callback back to what it was when that was written.
+    throughput = next(callback for callback in trainer.callbacks if isinstance(callback, Throughput))  # type: ignore[attr-defined]
+    pictures, seconds = throughput.pictures, throughput.seconds
+    checkpoints: Any = trainer.checkpoint_callback
+    if not checkpoints.best_model_path:
+        trainer.save_checkpoint(run.best)  # nothing was validated on the way
+    options: dict[str, Any] = {"datamodule": datamodule, "ckpt_path": str(run.best), "weights_only": True}
+    (validated,) = trainer.validate(task, **options, verbose=False)
+    tested: dict[str, float] = {}
+    for scores in trainer.test(task, **options, verbose=False):
+        tested |= scores
+    free = isinstance(task.network, GradientFreeNetwork)
+    value = validated.get(monitor) if free else checkpoints.best_model_score
+    keys = ("max_f", "mae")
+    return Outcome(
+        weights=weights,
+        pictures=pictures,
+        seconds=seconds,
+        val={key: float(validated[f"val/{key}"]) for key in keys},
+        test={name: {key: float(tested[f"test/{name}/{key}"]) for key in keys} for name in datamodule.test_names},
+        value=None if value is None else float(value),
+        step=int(read_checkpoint(run.best)["global_step"]),
+    )
+
+
+def weights_by_rank(trainer: pl.Trainer, network: torch.nn.Module) -> list[str]:
+    """SHA-256 of the trained weights on each rank, which must all be equal.
+
+    Raises:
+        RuntimeError: ranks ended with different weights: what was trained is not one network.
+    """
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    mine = torch.tensor(list(digest.digest()), dtype=torch.uint8, device=trainer.strategy.root_device)
+    gathered = trainer.strategy.all_gather(mine).reshape(-1, mine.numel())
+    hashes = [bytes(row.tolist()).hex() for row in gathered.cpu()]
+    if len(set(hashes)) > 1:
+        raise RuntimeError(f"the ranks ended with different weights: {hashes}")
+    return hashes
+
+
+def baselines(source: Source) -> dict[str, dict[str, float]]:
+    """MAE and max F of maps that look at nothing: all black, and a centred Gaussian (sigma: a quarter side)."""
+    scores = {
+        name: SaliencyMetrics(
+            protocol="arn2018", measures=("mae", "f"), sync_on_compute=False
+        )  # rank 0 alone does this
+        for name in ("blank", "centre blob")
+    }
+    for index in range(len(source.stems)):
+        mask = source.mask(index)
+        height, width = mask.shape
+        y = (np.arange(height) + 0.5) / height - 0.5
+        x = (np.arange(width) + 0.5) / width - 0.5
+        blob = np.exp(-(y[:, None] ** 2 + x[None, :] ** 2) / (2 * 0.25**2)).astype(np.float32)
+        scores["blank"].update([np.zeros_like(blob)], [mask])
+        scores["centre blob"].update([blob], [mask])
+    computed = {name: metric.compute() for name, metric in scores.items()}
+    return {name: {"mae": float(values["mae"]), "max_f": float(values["max_f"])} for name, values in computed.items()}
+
+
+def seconds_per_map(predictor: Predictor, datamodule: SaliencyDataModule, pictures: int = 8) -> float:
+    """Median seconds to make one map on the CPU, one at a time, reading apart, after one that warms up."""
+    source = next(iter(datamodule.test_sources.values()), datamodule.validation_source)
+    taken = []
+    for index in np.unique(np.linspace(0, len(source.stems) - 1, pictures + 1).round().astype(int)):
+        picture, _ = source.read(int(index))
+        begun = time.perf_counter()
+        predictor.predict(picture)
+        taken.append(time.perf_counter() - begun)
+    return round(float(np.median(taken[1:] or taken)), 5)
+
+
+def machine(command: str) -> Mapping[str, Any]:
+    """Versions, command and machine, for the record."""
+    made_by = provenance(PACKAGES)
+    return {
+        "versions": {"arn": made_by["arn"], **made_by["versions"]},
+        "commit": made_by["commit"],
+        "command": command,
+        "processor": processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }

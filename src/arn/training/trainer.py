@@ -1,0 +1,111 @@
+"""Lightning's trainer as a run has it: checkpoints, callbacks, precision, and how many steps there will be."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import math
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+
+from arn.config.instantiate import instantiate
+from arn.config.requests.train import TrainRequest
+from arn.data.datamodule import SaliencyDataModule
+from arn.loggers import TrainingLogger
+from arn.runs import Run
+from arn.training.callbacks import AtomicCheckpointIO, ProgressLines, ValidationLog
+from arn.training.panels import Panels
+
+
+def build_trainer(
+    request: TrainRequest, run: Run, loggers: Sequence[TrainingLogger], first: Sequence[Callback]
+) -> pl.Trainer:
+    """The trainer of a run.
+
+    Args:
+        first: callbacks that come before all others.
+    """
+    interactive = sys.stdout.isatty()  # a log file gets lines, a terminal a bar
+    options = {"log_every_n_steps": 10} | request.trainer
+    options["precision"] = choose_precision(options["precision"], options["accelerator"])
+    callbacks = [
+        *first,
+        RichProgressBar() if interactive else ProgressLines(),
+        Panels(run, request.panels, loggers),
+        ValidationLog(run),
+        # After the panels, which show the average of weights, and before checkpoints, which hold both.
+        *(instantiate(entry, f"callbacks.{name}") for name, entry in (request.callbacks or {}).items()),
+        *_checkpoints(request, run),
+    ]
+    return pl.Trainer(
+        **options,
+        default_root_dir=run.folder,
+        callbacks=callbacks,
+        logger=[logger.lightning for logger in loggers],
+        profiler=instantiate(request.profiler, "profiler") if request.profiler else None,
+        plugins=[AtomicCheckpointIO()],
+        use_distributed_sampler=False,  # our own samplers neither pad nor repeat
+        num_sanity_val_steps=0,
+        enable_progress_bar=interactive,
+        enable_model_summary=False,
+    )
+
+
+def _checkpoints(request: TrainRequest, run: Run) -> list[ModelCheckpoint]:
+    """``best.ckpt`` first, which is what `Trainer.checkpoint_callback` means; ``last.ckpt`` by time and every epoch."""
+    options = request.checkpoint
+    shared: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}
+    return [
+        ModelCheckpoint(filename=run.best.stem, monitor=options.monitor, mode=options.mode, **shared),
+        ModelCheckpoint(
+            filename=run.last.stem, train_time_interval=datetime.timedelta(minutes=options.minutes), **shared
+        ),
+        ModelCheckpoint(filename=run.last.stem, **shared),
+    ]
+
+
+def count_steps(datamodule: SaliencyDataModule, trainer: Mapping[str, Any]) -> int:
+    """Optimiser steps of the whole run, by the trainer's options."""
+    if trainer["max_steps"] > 0:
+        return int(trainer["max_steps"])
+    batches = len(datamodule.training_source.stems) // datamodule.batch_size
+    limit = trainer["limit_train_batches"]
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    return math.ceil(batches / trainer["accumulate_grad_batches"]) * int(trainer["max_epochs"])
+
+
+def choose_precision(asked: str, accelerator: str) -> str:
+    """``auto`` is bf16-mixed only where bf16 is multiplied in hardware: emulated, it is many times slower than fp32."""
+    if asked != "auto":
+        return str(asked)
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    able = torch.cpu.get_capabilities()
+    return "bf16-mixed" if able.get("avx512_bf16") or able.get("amx_bf16") else "32-true"
+
+
+def set_up_process(seed: int) -> None:
+    """What holds for the whole process: seed, precision of products, and no remarks that ask nothing of the user."""
+    torch.set_float32_matmul_precision("high")
+    # A debugging aid of deterministic mode that writes every new tensor twice.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*GPU available but not used.*",
+        ".*exists and is not empty.*",
+        ".*smaller than the logging interval.*",
+        ".*overridden `on_after_batch_transfer`.*",
+        ".*treespec, LeafSpec.*",
+        ".*sync_dist=True.*",  # our scores are reduced over ranks already, exactly
+        ".*functional.all_gather is deprecated.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+    pl.seed_everything(seed, verbose=False)
