@@ -127,12 +127,14 @@ class Run:
     # -- config and record
 
     def config(self) -> dict[str, Any]:
-        """The resolved config, plain containers.
+        """The resolved config, plain containers, in the present spelling of its keys.
 
         Raises:
             ArnError: it is missing or cannot be read.
         """
         from omegaconf import OmegaConf
+
+        from arn.config.upgrade import upgrade_config
 
         if not self.config_file.is_file():
             raise ArnError(f"there is no {self.config_file}; name the folder of a run of arn train")
@@ -142,7 +144,7 @@ class Run:
             raise ArnError(f"{self.config_file} cannot be read as a config: {str(error).splitlines()[0]}") from error
         if not isinstance(found, dict):
             raise ArnError(f"{self.config_file} is no config: it holds no keys")
-        return found
+        return upgrade_config(found)
 
     def record(self) -> dict[str, Any] | None:
         """The record of a finished run; None where there is none, or half of one."""

@@ -32,7 +32,11 @@ class SaliencyNetwork(nn.Module):
     """
 
     input_size: int = 224
-    backbone: Any = None
+    backbone: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = None  # on the instance: a class attribute would hide the module that takes its place
 
     @abstractmethod
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:

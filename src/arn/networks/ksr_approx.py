@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from arn.networks.backbones import VGG16
+from arn.networks.base import GradientFreeNetwork
 from arn.networks.common import check_side
 
 BETA = 0.3
@@ -29,7 +30,7 @@ class Learned(NamedTuple):
     rounds: int
 
 
-class KSRApprox(nn.Module):
+class KSRApprox(GradientFreeNetwork):
     """Proposals ranked in a learnt subspace of a kernel; the map is the sum of the best.
 
     Every proposal is described by what VGG16's conv5_3 holds on average inside it and outside. PCA, then
@@ -84,7 +85,7 @@ class KSRApprox(nn.Module):
         super().__init__()
         self.input_size, self.proposals = input_size, proposals
         self.most, self.top = most, top
-        self.backbone = VGG16(levels=(5,))
+        self.backbone = VGG16(strides=(16,))
         self.backbone.initialise()
         self.backbone.requires_grad_(False)
         width = 2 * self.backbone.channels[-1]

@@ -1,25 +1,17 @@
-"""Networks that learn from pictures and masks without gradients: those that have a ``learn`` of their own."""
+"""Networks that learn from pictures and masks without gradients."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arn.data.datamodule import SaliencyDataModule
 from arn.data.transforms import resize
-from arn.inference.predictor import input_side
-
-
-@runtime_checkable
-class LearnsAlone(Protocol):
-    """A network with ``learn(pairs, seed)``: everything that it learns, from each pair once."""
-
-    def learn(self, pairs: Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]], seed: int) -> Any: ...
+from arn.networks.base import GradientFreeNetwork
 
 
 def pairs_once(
@@ -41,8 +33,10 @@ def pairs_once(
             print(f"learning: {done + 1}/{len(order)} pictures", flush=True, file=sys.stdout)
 
 
-def learn(network: LearnsAlone, datamodule: SaliencyDataModule, seed: int, say: bool = False) -> tuple[int, float]:
+def learn(
+    network: GradientFreeNetwork, datamodule: SaliencyDataModule, seed: int, say: bool = False
+) -> tuple[int, float]:
     """Let a network learn from the training set; returns pictures seen and seconds."""
     begun = time.perf_counter()
-    network.learn(pairs_once(datamodule, input_side(network), seed, say), seed)  # type: ignore[arg-type]
+    network.learn(pairs_once(datamodule, network.input_size, seed, say), seed)
     return len(datamodule.training_source.stems), time.perf_counter() - begun

@@ -18,6 +18,7 @@ from arn.inference.predictor import native_map
 from arn.inference.weights import CONFIG_KEY
 from arn.metrics import SaliencyMetrics
 from arn.metrics.functional import Rows
+from arn.networks.base import SaliencyNetwork
 
 DECAYS = ("none", "cosine", "poly", "step")
 
@@ -81,7 +82,7 @@ class SaliencyTask(pl.LightningModule):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: SaliencyNetwork,
         loss: nn.Module,
         optimizer: Callable[[Iterable[Any]], Optimizer],
         schedule: Mapping[str, Any],
@@ -127,7 +128,7 @@ class SaliencyTask(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         if self.freeze_backbone_norm:
-            for module in self.network.backbone.modules():  # type: ignore[union-attr]
+            for module in self.network.backbone.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
@@ -169,7 +170,7 @@ class SaliencyTask(pl.LightningModule):
             self.log_dict({f"test/{name}/{key}": scores[key] for key in ("mae", "max_f")})
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        backbone = getattr(self.network, "backbone", None)
+        backbone = self.network.backbone
         if backbone is None or self.backbone_lr == 1.0:
             groups: list[dict[str, Any]] = [{"params": list(self.network.parameters())}]
         else:

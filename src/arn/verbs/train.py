@@ -41,7 +41,7 @@ from arn.inference.predictor import Predictor
 from arn.inference.weights import load_network, load_weights, read_checkpoint
 from arn.metrics import SaliencyMetrics
 from arn.multirun.jobs import EXPECTED
-from arn.networks import count_parameters, stage_table
+from arn.networks import GradientFreeNetwork, count_parameters, stage_table
 from arn.provenance import provenance as config_provenance
 from arn.report.runs import write_rows
 from arn.training.callbacks import (
@@ -55,7 +55,7 @@ from arn.training.callbacks import (
     log_images,
     write_png,
 )
-from arn.training.learning import LearnsAlone, learn
+from arn.training.learning import learn
 from arn.training.task import SaliencyTask
 from arn.verbs import remove_if_empty
 
@@ -167,7 +167,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
         split_hash = None
 
     network.to(memory_format=torch.channels_last)
-    if isinstance(network, LearnsAlone):
+    if isinstance(network, GradientFreeNetwork):
         learn_alone(network, task, trainer, datamodule, throughput, last)
     else:
         trainer.fit(task, datamodule=datamodule, ckpt_path=last, weights_only=True)
@@ -182,7 +182,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
     (validated,) = trainer.validate(task, datamodule=datamodule, ckpt_path=str(best), weights_only=True, verbose=False)
     tested = trainer.test(task, datamodule=datamodule, ckpt_path=str(best), weights_only=True, verbose=False)
     found = trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
-    if isinstance(network, LearnsAlone):
+    if isinstance(network, GradientFreeNetwork):
         found = validated.get(config.checkpoint.monitor)
     score = float("nan") if found is None else float(found)
     if trainer.is_global_zero:
@@ -226,7 +226,7 @@ def train(config: DictConfig, run: Path, command: str = "") -> float:
 
 
 def learn_alone(
-    network: LearnsAlone,
+    network: GradientFreeNetwork,
     task: SaliencyTask,
     trainer: pl.Trainer,
     datamodule: SaliencyDataModule,
