@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from arn.data.images import read_mask, read_picture
 from arn.data.layout import Pair
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--batch", type=int, default=4, help="pictures at once (default 4)")
     chosen = parser.parse_args(arguments)
     try:
-        network, config = load_network(chosen.checkpoint, mirror=False)  # the literal program knows one pass
+        network, config = load_network(chosen.checkpoint, tta="none")  # the literal program knows one pass
     except ArnError as error:
         print(f"not measured, name a --checkpoint: {error}")
         return
@@ -109,7 +109,9 @@ def predictor(name: str, network: ARN, config: dict[str, Any]) -> Callable[[list
     if name != "literal":
         return Predictor(network, config, bf16=name.endswith("bf16")).maps
     if isinstance(network.backbone, VGG16):
-        return Predictor(_with_size(literal(network), network.input_size), config).maps
+        plain = literal(network)
+        plain.input_size = network.input_size
+        return Predictor(plain, config).maps
     made = Predictor(network, config)
 
     def maps(pictures: list[Any]) -> list[Any]:
@@ -117,11 +119,6 @@ def predictor(name: str, network: ARN, config: dict[str, Any]) -> Callable[[list
             return made.maps(pictures)
 
     return maps
-
-
-def _with_size(network: nn.Module, side: int) -> nn.Module:
-    network.input_size = side  # type: ignore[assignment]
-    return network
 
 
 @contextmanager

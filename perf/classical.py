@@ -38,7 +38,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("prepare", "minimum_barrier_distance", "background_map", "centre_map", "smooth", "stretch", "resize_map"),
     ),
     "rbd": (
-        "rbd",
+        "robust_background",
         (
             "find_frame",
             "lab",
@@ -52,9 +52,9 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
             "optimise",
         ),
     ),
-    "hc": ("hc", ("quantise", "smooth_over_colours")),
-    "rc": ("rc", ("felzenszwalb", "region_contrast", "resize_map")),
-    "itti_koch": ("itti_koch", ("pyramid", "oriented", "normalise", "resize_map")),
+    "hc": ("histogram_contrast", ("quantise", "smooth_over_colours")),
+    "rc": ("region_contrast", ("felzenszwalb", "region_contrast", "resize_map")),
+    "itti_koch": ("centre_surround", ("pyramid", "oriented", "normalise", "resize_map")),
 }
 
 
@@ -316,8 +316,8 @@ PLAIN: dict[tuple[str, str], Callable[..., Any]] = {
     ("mbd", "reconstruct"): _plain_reconstruct,
     ("slic", "_cluster"): _plain_cluster,
     ("slic", "_connect"): _plain_connect,
-    ("rbd", "_describe"): _plain_describe,
-    ("rbd", "_floyd_warshall"): _plain_floyd_warshall,
+    ("robust_background", "_describe"): _plain_describe,
+    ("robust_background", "_floyd_warshall"): _plain_floyd_warshall,
 }
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from arn.classical import METHODS
 from arn.data.images import read_mask, read_picture
 from arn.data.layout import Pair
-from arn.inference.predictor import load
+from arn.inference.loading import load
 from arn.inference.weights import SHIPPED, shipped
 from arn.metrics.functional import eight_bits, score
 from perf.common import OUTPUT, ecssd

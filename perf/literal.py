@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arn.networks import ARN, VGG16
+from arn.networks import ARN, VGG16, SaliencyNetwork
 
 
 class LiteralAttention(nn.Module):
@@ -95,7 +95,7 @@ class LiteralVGG16(nn.Module):
         return taps
 
 
-class LiteralARN(nn.Module):
+class LiteralARN(SaliencyNetwork):
     """The paper's network; B x 3 x S x S in 0..1, S a multiple of 16, to logits B x 1 x S x S. Parameters are named as
     those of `arn.networks.ARN`, so that its state dict can be loaded."""
 

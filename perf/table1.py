@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 import skimage.segmentation
 
-from arn.classical import METHODS, rbd
+from arn.classical import METHODS
+from arn.classical import robust_background as rbd
 from arn.data.images import read_mask, read_picture
 from arn.data.layout import Pair
 from arn.metrics.functional import Totals, eight_bits, score_row

@@ -130,9 +130,9 @@ TINY_RUN = (
 PLAIN_NETWORK = (
     "network=arn",
     "network.backbone=timm:test_convnext",
-    "network.levels=[2,3,4,5]",
+    "network.strides=[4,8,16,32]",
     "network.rcl.channels=[8,8,8]",
-    "network.attention.stages=[4]",
+    "network.attention.strides=[16]",
     "network.decoder.channels=[16,16,8]",
     "network.decoder.convs=1",
 )

@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from arn import data, metrics, networks
-    from arn.inference.predictor import load
+    from arn.inference.loading import load
 
 _LAZY_MODULES = ("data", "metrics", "networks")
 
@@ -25,7 +25,7 @@ __all__ = ["__version__", "data", "load", "metrics", "networks"]
 
 def __getattr__(name: str) -> Any:
     if name == "load":
-        return importlib.import_module("arn.inference.predictor").load
+        return importlib.import_module("arn.inference.loading").load
     if name in _LAZY_MODULES:
         return importlib.import_module(f"arn.{name}")
     raise AttributeError(f"module 'arn' has no attribute {name!r}")

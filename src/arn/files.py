@@ -1,11 +1,13 @@
-"""Files and what is known of them by content: writes that are whole or not there at all, and digests."""
+"""Files and what is known of them by content: files and folders that are whole or not there at all, and digests."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import secrets
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from arn.errors import ArnError
@@ -30,6 +32,50 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise ArnError(
             f"Cannot write {path}: {error.strerror or error}. Free the disk or choose another folder."
         ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Raises ArnError where ``output=`` names a folder that cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArnError(f"output={folder} cannot be made: {error.strerror}") from error
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """A folder to fill beside ``output`` that takes its place at the end; on an error nothing is left or changed.
+
+    Raises:
+        ArnError: there is no room, or no right to write.
+    """
+    place = output.resolve()
+    made = [folder for folder in place.parents if not folder.exists()]
+    token = secrets.token_hex(4)
+    passing, former = (place.with_name(f".{place.name}.{token}.{end}") for end in ("tmp", "old"))
+    try:
+        try:
+            passing.mkdir(parents=True)
+            yield passing
+            if place.exists():
+                os.replace(place, former)
+            try:
+                os.replace(passing, place)
+            except OSError:
+                if former.exists():
+                    os.replace(former, place)
+                raise
+        except BaseException:
+            shutil.rmtree(passing, ignore_errors=True)
+            for folder in made:
+                with suppress(OSError):  # not empty: somebody else's by now
+                    folder.rmdir()
+            raise
+    except OSError as error:
+        raise ArnError(
+            f"output={output} cannot be written: {error.strerror or error}; free the disk or name another folder"
+        ) from error
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def digest(*parts: str | bytes) -> bytes:

@@ -147,12 +147,14 @@ class Run:
         return list(dict.fromkeys(hashes))
 
     def config(self) -> dict[str, Any]:
-        """The resolved config, plain containers.
+        """The resolved config, plain containers, in the present spelling of its keys.
 
         Raises:
             ArnError: it is missing or cannot be read.
         """
         from omegaconf import OmegaConf
+
+        from arn.config.upgrade import upgrade_config
 
         if not self.config_file.is_file():
             raise ArnError(f"there is no {self.config_file}; name the folder of a run of arn train")
@@ -162,7 +164,7 @@ class Run:
             raise ArnError(f"{self.config_file} cannot be read as a config: {str(error).splitlines()[0]}") from error
         if not isinstance(config, dict):
             raise ArnError(f"{self.config_file} is no config: it holds no keys")
-        return config
+        return upgrade_config(config)
 
     def config_to_resume(self, overrides: Sequence[str]) -> dict[str, Any]:
         """The run's own config with the values of these overrides (Hydra's, `key=value`) put over it.

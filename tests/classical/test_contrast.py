@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from arn.classical import hc, itti_koch, rc
+from arn.classical import centre_surround as itti_koch
+from arn.classical import histogram_contrast as hc
+from arn.classical import region_contrast as rc
 from arn.classical.common import lab, min_max
 
 

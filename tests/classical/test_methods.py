@@ -123,6 +123,21 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_methods_go_by_their_names_in_any_order_of_imports() -> None:
+    """An imported module becomes an attribute of its package: none may hide a method."""
+    code = (
+        "import importlib, pkgutil, arn.classical as package\n"
+        "for one in pkgutil.iter_modules(package.__path__): importlib.import_module(f'arn.classical.{one.name}')\n"
+        "from arn.classical import METHODS, hc, itti_koch, mb, mb_plus, rbd, rc\n"
+        "print([hc, itti_koch, mb, mb_plus, rbd, rc] == [METHODS[name] for name in sorted(METHODS)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+    from arn.classical import hc
+
+    assert hc(scene()).shape == (120, 160)
+
+
 def test_constants_pass_through() -> None:
     picture = scene()
     assert not np.array_equal(METHODS["rbd"](picture), METHODS["rbd"](picture, superpixel=200))

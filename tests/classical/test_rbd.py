@@ -11,7 +11,7 @@ import scipy.sparse
 from scipy.sparse.csgraph import dijkstra
 from skimage.filters import threshold_otsu
 
-from arn.classical import rbd
+from arn.classical import robust_background as rbd
 from arn.classical.common import min_max, otsu
 
 

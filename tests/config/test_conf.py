@@ -147,9 +147,9 @@ def test_the_ablation_is_of_rcl_and_attention_and_the_steps_are_zero_to_five():
     }
     assert of_sweep("rcl_steps").hydra.sweeper.params["network.rcl.steps"] == "0,1,2,3,4,5"
     with torch.device("meta"):
-        for stages in ("[5]", "[4,5]", "[3,4,5]"):  # those of sweeps/attention_stages.yaml, with its network
-            instantiate(of_sweep("attention_stages", f"network.attention.stages={stages}").network, "network")
-    assert of_sweep("attention_stages").hydra.sweeper.params["network.attention.stages"] == "[5],[4,5],[3,4,5]"
+        for strides in ("[32]", "[16,32]", "[8,16,32]"):  # those of sweeps/attention_stages.yaml, with its network
+            instantiate(of_sweep("attention_stages", f"network.attention.strides={strides}").network, "network")
+    assert of_sweep("attention_stages").hydra.sweeper.params["network.attention.strides"] == "[32],[16,32],[8,16,32]"
 
 
 def test_the_search_is_over_keys_that_there_are():

@@ -11,7 +11,7 @@ import pytest
 
 CODE = """
 import resource, sys
-from arn.training.allocation import reuse_memory
+from arn.inference.allocation import reuse_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

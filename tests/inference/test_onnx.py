@@ -10,7 +10,7 @@ from onnx import TensorProto, checker, helper, load_model, numpy_helper, save_mo
 import arn
 from arn.config.instantiate import instantiate
 from arn.errors import ArnError
-from arn.inference.onnx import OPSET, OnnxModel, write_onnx
+from arn.inference.onnx import OPSET, OnnxPredictor, write_onnx
 from arn.inference.predictor import Predictor
 from arn.networks import attention
 
@@ -43,7 +43,7 @@ def test_every_network_goes_through(name, tmp_path, monkeypatch):
     monkeypatch.setattr(attention, "EXPORTED_BLOCK", 2**18)  # several blocks, as at full size
     network = network_of(name)
     write_onnx(network, tmp_path / "model.onnx", {"arn.name": name})
-    one, other = OnnxModel(tmp_path / "model.onnx"), Predictor(network, {})
+    one, other = OnnxPredictor(tmp_path / "model.onnx"), Predictor(network, {})
     assert one.name == name
     generator = torch.Generator().manual_seed(1)
     for batch in (1, 3):
@@ -96,24 +96,24 @@ def test_a_file_of_somebody_else_will_do(tmp_path, batch):
 )
 def test_input_of_another_kind(tmp_path, options, told):
     with pytest.raises(ArnError, match=rf"theirs\.onnx takes .*{told}"):
-        OnnxModel(foreign(tmp_path / "theirs.onnx", **options))
+        OnnxPredictor(foreign(tmp_path / "theirs.onnx", **options))
 
 
 @pytest.mark.parametrize(
     ("options", "told"), [({"gain": 2.0}, r"not within 0\.\.1.*sigmoid"), ({"rank": 3}, "not B x 1 x h x w")]
 )
 def test_output_of_another_kind(tmp_path, options, told):
-    model = OnnxModel(foreign(tmp_path / "theirs.onnx", **options))
+    model = OnnxPredictor(foreign(tmp_path / "theirs.onnx", **options))
     with pytest.raises(ArnError, match=told):
         model.predict(np.full((32, 32, 3), 255, np.uint8))
 
 
 def test_newer_format(tmp_path):
     model = load_model(foreign(tmp_path / "newer.onnx"))
-    model.metadata_props.add(key="arn.format", value="2")
+    model.metadata_props.add(key="arn.format", value="3")
     save_model(model, tmp_path / "newer.onnx")
-    with pytest.raises(ArnError, match=r"newer\.onnx is of export format 2.*update"):
-        OnnxModel(tmp_path / "newer.onnx")
+    with pytest.raises(ArnError, match=r"newer\.onnx is of export format 3.*update"):
+        OnnxPredictor(tmp_path / "newer.onnx")
 
 
 def test_missing_and_damaged(tmp_path):
@@ -122,13 +122,13 @@ def test_missing_and_damaged(tmp_path):
     path = foreign(tmp_path / "half.onnx")
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ArnError, match=r"half\.onnx cannot be read"):
-        OnnxModel(path)
+        OnnxPredictor(path)
     path.write_text("no ONNX at all")
     with pytest.raises(ArnError, match=r"half\.onnx cannot be read"):
-        OnnxModel(path)
+        OnnxPredictor(path)
 
 
 def test_without_onnxruntime(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ArnError, match=r"onnxruntime is needed.*pip install 'arn-saliency\[onnx\]'"):
-        OnnxModel(tmp_path / "any.onnx")
+        OnnxPredictor(tmp_path / "any.onnx")

@@ -3,11 +3,13 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 import arn
+from arn.data.scenes import draw_scene
 from arn.errors import ArnError
 from arn.inference import weights as module
 from arn.inference.weights import load_network
@@ -109,7 +111,7 @@ def test_keys_are_strict(export, change):
         ("{", "no JSON"),
         ("[]", "not written by `arn export`"),
         ('{"network": {}}', "not written by `arn export`"),
-        ('{"format": 2, "network": {}}', "update ARN"),
+        ('{"format": 3, "network": {}}', "update ARN"),
         ('{"format": 1, "network": {}}', "names no network"),
         ('{"format": 1, "network": {"_target_": "arn.networks.Nothing"}}', "Nothing"),
     ],
@@ -131,14 +133,32 @@ def test_a_config_builds_networks_and_nothing_else(export, tmp_path, target):
     assert victim.exists()
 
 
-def test_mirror_is_for_networks_that_know_it(export, tmp_path):
-    network, config = load_network(export, mirror=True)
-    assert network.mirror
-    assert config["network"] == {**NETWORK, "mirror": True}
-    assert not load_network(export)[0].mirror
+def test_what_is_no_saliency_network_is_refused(export):
     layer = RecurrentConv(3, 4)
     save_file(layer.state_dict(), export / "model.safetensors")
     edit(export, network={"_target_": "arn.networks.rcl.RecurrentConv", "in_channels": 3, "channels": 4})
-    load_network(export)
-    with pytest.raises(ArnError, match=r"mirror=false: RecurrentConv of .*model\.safetensors"):
-        load_network(export, mirror=False)
+    with pytest.raises(ArnError, match=r"RecurrentConv .*derive it from arn\.networks\.SaliencyNetwork"):
+        load_network(export)
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "tta"),
+    [
+        ({}, None, "none"),
+        ({}, "flip", "flip"),
+        ({"network": {**NETWORK, "mirror": True}}, None, "flip"),
+        ({"network": {**NETWORK, "mirror": True}}, "none", "none"),
+        ({"format": 2, "tta": "flip"}, None, "flip"),
+    ],
+)
+def test_averaging_is_as_stored_unless_asked_for(export, stored, asked, tta):
+    edit(export, **stored)
+    network, config = load_network(export, asked)
+    assert config["tta"] == tta
+    assert config["network"] == {**{k: v for k, v in NETWORK.items() if k != "levels"}, "strides": [8, 16]}
+    assert network.backbone.strides == (8, 16)
+    picture = draw_scene(0, 0, (50, 70))[0]
+    straight, averaged = (arn.load(export, tta=one).predict(picture) for one in ("none", "flip"))
+    assert np.array_equal(arn.load(export, tta=asked).predict(picture), averaged if tta == "flip" else straight)
+    assert np.array_equal(arn.load(export, mirror=True).predict(picture), averaged)
+    assert not np.array_equal(straight, averaged)

@@ -13,9 +13,9 @@ from arn.networks import ARN, VGG16, RecurrentConv, SelfAttention, build_backbon
 
 LITE = {
     "backbone": "timm:tf_efficientnet_lite0",
-    "levels": [2, 3, 4, 5],
+    "strides": [4, 8, 16, 32],
     "rcl": {"channels": [48, 48, 32]},
-    "attention": {"stages": [3, 4, 5]},
+    "attention": {"strides": [8, 16, 32]},
     "decoder": {"channels": [96, 64, 48], "batch_norm": True},
     "side_outputs": True,
 }
@@ -122,7 +122,7 @@ def kinds(network, kind):
         ({"rcl": {"enabled": False}}, 0, 4),
         ({"attention": {"enabled": False}}, 3, 0),
         ({"rcl": {"enabled": False}, "attention": {"enabled": False}}, 0, 0),
-        ({"attention": {"stages": [5, 4]}}, 3, 2),
+        ({"attention": {"strides": [16, 8]}}, 3, 2),
     ],
 )
 def test_switches(switches, rcls, attentions):
@@ -148,20 +148,16 @@ def test_key_pool_reaches_attention():
     assert {m.key_pool for m in ARN(attention={"key_pool": 2}).modules() if isinstance(m, SelfAttention)} == {2}
 
 
-def test_mirror_averages_over_the_mirrored_picture_in_evaluation():
-    torch.manual_seed(0)
-    network = ARN(side_outputs=True, mirror=True)
-    pictures = torch.rand(2, 3, 64, 97)
-    with torch.no_grad():
-        found = network.eval()(pictures)
-        network.mirror = False
-        straight, mirrored = network(pictures), network(pictures.flip(-1))
-        for mine, one, other in zip(found, straight, mirrored, strict=True):
-            torch.testing.assert_close(mine, (one + other.flip(-1)) / 2, rtol=1e-4, atol=1e-4)
-        assert not torch.allclose(found[0], straight[0], rtol=1e-4, atol=1e-4)
-        network.mirror = True
-        network.train()
-        torch.testing.assert_close(network(pictures)[0], straight[0], rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("options", [{"attention": {"stages": [5]}}, {"rcl": {"step": 2}}, {"decoder": {"conv": 1}}])
+def test_an_option_that_does_not_exist(options):
+    (group,) = options
+    with pytest.raises(ValueError, match=rf"network\.{group} has no option {next(iter(options[group]))}"):
+        ARN(**options)
+
+
+def test_all_strides_of_a_backbone_are_those_that_it_has():
+    assert build_backbone("timm:tf_efficientnet_lite0").strides == (2, 4, 8, 16, 32)
+    assert build_backbone("timm:test_convnext").strides == (4, 8, 16, 32)
 
 
 def test_side_outputs_are_shallow_to_deep():
@@ -174,11 +170,12 @@ def test_side_outputs_are_shallow_to_deep():
     [
         ({"backbone": "resnet"}, "network.backbone"),
         ({"backbone": "timm:no_such_net"}, "no_such_net"),
-        ({"backbone": "timm:tf_efficientnet_lite0", "levels": [2, 7]}, r"level\(s\) \[7\]"),
-        ({"attention": {"stages": [1]}}, "network.attention.stages"),
+        ({"backbone": "timm:tf_efficientnet_lite0", "strides": [4, 128]}, r"stride\(s\) \[128\]"),
+        ({"attention": {"strides": [1]}}, "network.attention.strides"),
         ({"decoder": {"channels": [8, 8]}}, "network.decoder.channels"),
         ({"rcl": {"lrn_window": 4}}, "odd"),
-        ({"levels": [1, 2]}, "network.levels"),
+        ({"strides": [1, 2]}, "network.strides"),
+        ({"mirror": True}, "tta=flip"),
     ],
 )
 def test_wrong_options_name_their_key(options, message):
@@ -227,7 +224,7 @@ def test_recomputing_keeps_less_and_changes_nothing(options):
 
 
 def test_decoder_stands_on_another_timm_backbone():
-    network = ARN(backbone="timm:resnet18", levels=[2, 3, 4, 5]).eval()
+    network = ARN(backbone="timm:resnet18", strides=[4, 8, 16, 32]).eval()
     assert network(torch.rand(1, 3, 65, 96))[0].shape == (1, 1, 65, 96)
 
 

@@ -68,7 +68,7 @@ def test_eight_real_pictures_are_learnt_by_heart(name, eight, data_dir):
 def test_so_they_are_on_another_backbone(name, eight):
     """The decoder on extractors that nobody made it for, from random numbers."""
     torch.manual_seed(0)
-    network = ARN(backbone=f"timm:{name}", levels=[2, 3, 4, 5], input_size=SIDE, decoder={"batch_norm": True})
+    network = ARN(backbone=f"timm:{name}", strides=[4, 8, 16, 32], input_size=SIDE, decoder={"batch_norm": True})
     begun, reached = learn_by_heart(network, *eight)
     assert begun < 0.9
     assert reached > 0.95

@@ -270,7 +270,7 @@ def test_vgg_with_batch_norm_takes_the_plain_weights():
 
 
 def test_vgg_taps_by_level():
-    features = VGG16(levels=(1, 3))(torch.zeros(1, 3, 64, 64))
+    features = VGG16(strides=(1, 4))(torch.zeros(1, 3, 64, 64))
     assert [tuple(one.shape[1:]) for one in features] == [(64, 64, 64), (256, 16, 16)]
 
 

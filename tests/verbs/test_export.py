@@ -26,8 +26,8 @@ def run(trained, tmp_path_factory):
     (run / "checkpoints").mkdir(parents=True)
     state = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
     config = state["arn_config"]["network"]
-    config |= {"backbone": "timm:test_resnet", "levels": [3, 4]}
-    config["rcl"]["channels"], config["decoder"]["channels"], config["attention"]["stages"] = 8, [8], [4]
+    config |= {"backbone": "timm:test_resnet", "strides": [8, 16]}
+    config["rcl"]["channels"], config["decoder"]["channels"], config["attention"]["strides"] = 8, [8], [16]
     torch.manual_seed(0)
     network = instantiate(config, "network")
     torch.nn.init.constant_(network.deepest.gamma, 0.7)  # it starts at 0: no attention
@@ -105,15 +105,18 @@ def test_onnx_says_what_it_is_and_nothing_of_this_machine(exported):
     assert b"stack_trace" not in told
 
 
-def test_mirror_is_written_into_both_files(run, tmp_path, scene, capsys):
+@pytest.mark.parametrize("spelled", ["tta=flip", "mirror=true"])
+def test_averaging_is_written_into_both_files(run, tmp_path, scene, capsys, spelled):
     folder = tmp_path / "mirrored"
-    assert main(["export", f"checkpoint={run}", f"output={folder}", "mirror=true"]) == 0
-    expected = arn.load(run, mirror=True).maps([scene, scene[:, ::-1], scene])
+    assert main(["export", f"checkpoint={run}", f"output={folder}", spelled]) == 0
+    written = json.loads((folder / "config.json").read_text())
+    assert (written["format"], written["tta"]) == (2, "flip")
+    expected = arn.load(run, tta="flip").maps([scene, scene[:, ::-1], scene])
     assert np.abs(expected[0] - arn.load(run).predict(scene)).max() > 1e-3
     for path in (folder, folder / "model.onnx"):
         for one, other in zip(arn.load(path).maps([scene, scene[:, ::-1], scene]), expected, strict=True):
             assert np.abs(one - other).max() <= 1e-4
-    assert np.array_equal(arn.load(folder, mirror=False).predict(scene), arn.load(run).predict(scene))
+    assert np.array_equal(arn.load(folder, tta="none").predict(scene), arn.load(run).predict(scene))
     with pytest.raises(arn.errors.ArnError, match="fixed"):
         arn.load(folder / "model.onnx", mirror=True)
     assert main(["export", f"checkpoint={run}", f"output={folder}", "mirror=2"]) == 2

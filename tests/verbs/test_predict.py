@@ -5,13 +5,15 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from arn.classical import METHODS
 from arn.cli import main
 from arn.data.images import read_map
 from arn.data.scenes import draw_scene, scene
 from arn.errors import ArnError
-from arn.verbs import predict
+from arn.inference import pipeline, video
 
 
 @pytest.fixture
@@ -70,28 +72,31 @@ def test_half_precision_is_close(holiday, tmp_path, trained, capsys):
     assert "int4" in capsys.readouterr().err
 
 
-def test_mirror_makes_the_map_of_a_mirrored_picture_the_mirrored_map(holiday, tmp_path, trained):
+def test_flip_makes_the_map_of_a_mirrored_picture_the_mirrored_map(holiday, tmp_path, trained):
     picture = np.array(Image.open(holiday / "b.png"))
     Image.fromarray(picture[:, ::-1]).save(holiday / "d.png")
     turned = {}
-    for mirror in ("false", "true"):
-        out = tmp_path / mirror
-        arguments = [f"input={holiday}", f"output={out}", f"checkpoint={trained}", f"mirror={mirror}"]
-        assert main(["predict", *arguments]) == 0
+    for spelled in ("tta=none", "tta=flip", "mirror=false", "mirror=true"):  # mirror: as it was called before
+        out = tmp_path / spelled
+        assert main(["predict", f"input={holiday}", f"output='{out}'", f"checkpoint={trained}", spelled]) == 0
         straight, mirrored = (read_map(out / f"{name}.png").astype(int) for name in ("b", "d"))
-        turned[mirror] = np.abs(straight - mirrored[:, ::-1]).max()
-    assert turned["true"] <= 1 < turned["false"]
+        turned[spelled] = np.abs(straight - mirrored[:, ::-1]).max()
+    assert turned["tta=flip"] <= 1 < turned["tta=none"]
+    assert turned["mirror=true"] == turned["tta=flip"]
+    assert turned["mirror=false"] == turned["tta=none"]
 
 
 @pytest.mark.parametrize(
     ("change", "names"),
     [
         (["mirror=both"], "mirror"),
+        (["tta=both"], "tta=both"),
+        (["checkpoint=null", "method=mb", "tta=flip"], "checkpoints"),
         (["checkpoint=null", "method=mb", "mirror=true"], "checkpoints"),
         (["checkpoint=null", "onnx=model.onnx", "mirror=false"], "checkpoints"),
     ],
 )
-def test_mirror_says_where_it_has_no_meaning(holiday, tmp_path, trained, capsys, change, names):
+def test_averaging_says_where_it_has_no_meaning(holiday, tmp_path, trained, capsys, change, names):
     arguments = [f"input={holiday}", f"output={tmp_path / 'out'}", f"checkpoint={trained}"]
     assert main(["predict", *arguments, *change]) == 2
     assert names in capsys.readouterr().err
@@ -109,7 +114,7 @@ def test_reading_runs_ahead_by_no_more_than_its_depth():
             yield number
 
     with ThreadPoolExecutor(2) as pool:
-        results = predict.ahead(pool, lambda number: number**2, numbers(), 4)
+        results = pipeline.prefetch(pool, lambda number: number**2, numbers(), 4)
         assert next(results) == 0
         assert len(begun) == 5
         assert list(results) == [number**2 for number in range(1, 20)]
@@ -119,7 +124,7 @@ def test_an_error_ahead_comes_in_its_turn():
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(2) as pool:
-        results = predict.ahead(pool, lambda number: 1 // (number - 3), range(9), 8)
+        results = pipeline.prefetch(pool, lambda number: 1 // (number - 3), range(9), 8)
         assert [next(results) for _ in range(3)] == [-1, -1, -1]
         with pytest.raises(ZeroDivisionError):
             next(results)
@@ -127,14 +132,14 @@ def test_an_error_ahead_comes_in_its_turn():
 
 def test_what_is_written_behind_is_done_at_the_end_and_its_errors_are_told():
     done = []
-    with predict.Behind(1) as writers:
+    with pipeline.BackgroundWriter(1) as writers:
         for number in range(50):
-            writers.do(done.append, number)
+            writers.submit(done.append, number)
             assert len(writers.begun) <= writers.depth
     assert done == list(range(50))
-    with pytest.raises(ArnError, match="disk"), predict.Behind(2) as writers:
-        writers.do(fail_to_write)
-    with pytest.raises(KeyError, match="first"), predict.Behind(2):
+    with pytest.raises(ArnError, match="disk"), pipeline.BackgroundWriter(2) as writers:
+        writers.submit(fail_to_write)
+    with pytest.raises(KeyError, match="first"), pipeline.BackgroundWriter(2):
         raise KeyError("first")
 
 
@@ -163,6 +168,15 @@ def test_a_full_disk_is_told_once_and_leaves_whole_maps(holiday, tmp_path, train
 def test_without_training(holiday, tmp_path):
     assert main(["predict", f"input={holiday}", f"output={tmp_path / 'out'}", "method=mb"]) == 0
     assert read_map(tmp_path / "out" / "b.png").shape == (120, 40)
+
+
+def test_one_line_says_by_what_and_on_what(holiday, tmp_path, trained, capsys):
+    arguments = [f"input={holiday}", f"output={tmp_path / 'out'}"]
+    assert main(["predict", *arguments, f"checkpoint={trained}", "device=cpu", "precision=bf16"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"arn_lite on CPU, {torch.get_num_threads()} threads, bf16", f"3 pictures -> {tmp_path / 'out'}"]
+    assert main(["predict", *arguments, "method=mb"]) == 0
+    assert capsys.readouterr().out.startswith("mb on CPU, 1 thread\n")
 
 
 def test_checkpoint_or_method(holiday, tmp_path, trained, capsys):
@@ -267,14 +281,14 @@ def test_video_that_fails_leaves_nothing(clip, tmp_path, capsys, monkeypatch):
     def fails(picture):
         raise ArnError("no map of this")
 
-    monkeypatch.setitem(predict.METHODS, "mb", fails)
+    monkeypatch.setitem(METHODS, "mb", fails)
     assert main(["predict", f"input={clip}", f"output={tmp_path / 'out'}", "method=mb"]) == 2
     assert list((tmp_path / "out").iterdir()) == []
     assert clip.read_bytes() == before
 
 
 def test_video_on_a_full_disk(clip, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "count_frames", lambda video: 3)
+    monkeypatch.setattr(video, "count_frames", lambda video: 3)
     assert main(["predict", f"input={clip}", f"output={tmp_path / 'out'}", "method=mb"]) == 2
     assert "disk full" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
@@ -284,7 +298,7 @@ def test_frames_that_change_size_are_refused(tmp_path):
     frames = iter([(True, np.zeros((4, 6, 3), np.uint8)), (True, np.zeros((6, 4, 3), np.uint8))])
     reader = SimpleNamespace(read=lambda: next(frames))
     with pytest.raises(ArnError, match=r"odd\.mp4.*change size"):
-        list(predict.read_frames(reader, tmp_path / "odd.mp4"))
+        list(video.read_frames(reader, tmp_path / "odd.mp4"))
 
 
 @pytest.mark.parametrize(
@@ -294,6 +308,10 @@ def test_frames_that_change_size_are_refused(tmp_path):
         ({"as": "painting"}, "painting"),
         ({"checkpoint": "nothing.ckpt"}, "nothing.ckpt"),
         ({"output": "notes.txt"}, "notes.txt"),
+        ({"batch_size": "0"}, "batch_size=0: must be at least 1"),
+        ({"batch_size": "abc"}, "batch_size: "),
+        ({"precision": "x"}, "precision=x: must be one of fp32, bf16"),
+        ({"device": "abacus"}, "device=abacus"),
     ],
 )
 def test_bad_arguments(holiday, tmp_path, trained, capsys, change, names):

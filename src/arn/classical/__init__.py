@@ -3,8 +3,8 @@
 A method takes a picture (uint8 RGB, H x W x 3) and returns its map (float32, H x W, 0..1, at the picture's own size).
 Each is deterministic and accepts every picture down to 1 x 1; a picture without contrast gets a map of zeros.
 
->>> from arn.classical import METHODS
->>> saliency = METHODS["mb_plus"](picture)
+>>> from arn.classical import METHODS, mb_plus
+>>> saliency = mb_plus(picture)  # the same as METHODS["mb_plus"](picture)
 
 `METHODS` holds what `arn bench methods=[...]` and `arn predict method=...` can name. Importing this package imports
 neither numba nor OpenCV: a method loads what it needs on its first call, and numba compiles it then (once: the machine
@@ -22,14 +22,15 @@ import numpy as np
 
 Method = Callable[[np.ndarray], np.ndarray]
 
-# name -> (module, function). The module carries the description and its sources, the function the constants.
+# name -> (module, function). No module is called like a function here: imported, it would take the function's place as
+# attribute of this package. The module carries the description and its sources, the function the constants.
 _FUNCTIONS = {
     "mb": ("mbd", "mb"),
     "mb_plus": ("mbd", "mb_plus"),
-    "rbd": ("rbd", "rbd"),
-    "hc": ("hc", "hc"),
-    "rc": ("rc", "rc"),
-    "itti_koch": ("itti_koch", "itti_koch"),
+    "rbd": ("robust_background", "rbd"),
+    "hc": ("histogram_contrast", "hc"),
+    "rc": ("region_contrast", "rc"),
+    "itti_koch": ("centre_surround", "itti_koch"),
 }
 
 
@@ -47,4 +48,7 @@ def _deferred(name: str, module: str, function: str) -> Method:
 
 METHODS: dict[str, Method] = {name: _deferred(name, *where) for name, where in _FUNCTIONS.items()}
 
-__all__ = ["METHODS", "Method"]
+mb, mb_plus, rbd = METHODS["mb"], METHODS["mb_plus"], METHODS["rbd"]
+hc, rc, itti_koch = METHODS["hc"], METHODS["rc"], METHODS["itti_koch"]
+
+__all__ = ["METHODS", "Method", "hc", "itti_koch", "mb", "mb_plus", "rbd", "rc"]

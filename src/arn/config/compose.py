@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from arn.config.instantiate import to_plain
 from arn.config.locate import config_dir
 from arn.config.resolvers import register_resolvers
+from arn.config.upgrade import accept_renamed, upgrade_composed
 from arn.errors import ArnError
 
 
@@ -99,6 +100,7 @@ def run_hydra(
         sys.argv = original  # ranks of DDP are started again with the command as it was typed
         try:
             chosen = HydraConfig.get()
+            upgrade_composed(verb, config)
             if multirun is None or chosen.mode != RunMode.MULTIRUN:
                 return recipe(config)
             _check_plugins(chosen)
@@ -110,6 +112,7 @@ def run_hydra(
         return None
 
     # argparse takes overrides in one row only; -m may stand anywhere between them.
+    arguments = accept_renamed(verb, arguments)
     flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
     rest = [part for argument in arguments if argument not in flags for part in without_null(argument)]
     sys.argv = [original[0], *flags, *rest]

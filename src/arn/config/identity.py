@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from arn.config.instantiate import to_plain
+from arn.config.upgrade import upgrade_config
 from arn.networks.variants import variant
 
 
@@ -25,14 +26,15 @@ UNSEEN = ("panels", "trainer.log_every_n_steps", "checkpoint.minutes", "data.wor
 
 
 def run_hash(config: Mapping[str, Any]) -> str:
-    """:func:`config_hash` of what a run computes: the same wherever it is started from and whoever watches it."""
+    """:func:`config_hash` of what a run computes: the same wherever it is started from, whoever watches it, and however
+    its keys were spelled when it was."""
 
     def kept(node: Any, place: str = "") -> Any:
         if not isinstance(node, Mapping):
             return node
         return {key: kept(one, f"{place}{key}.") for key, one in node.items() if f"{place}{key}" not in ASIDE + UNSEEN}
 
-    return config_hash(kept(to_plain(config)))
+    return config_hash(kept(upgrade_config(to_plain(config))))
 
 
 def run_name(network: str, config: Mapping[str, Any]) -> str:

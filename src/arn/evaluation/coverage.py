@@ -14,7 +14,7 @@ from arn.data.images import PICTURE_SUFFIXES
 from arn.data.sources import PairSource, Source
 from arn.errors import ArnError
 from arn.files import listed
-from arn.inference.methods import MapFolder, Method
+from arn.inference.methods import AnyMethod, MapFolder
 
 COVERAGES = ("strict", "intersect")
 
@@ -34,7 +34,7 @@ class Covered:
     notes: list[str] = field(default_factory=list)
 
 
-def cover(methods: Sequence[Method], dataset: str, source: Source, coverage: str) -> Covered:
+def cover(methods: Sequence[AnyMethod], dataset: str, source: Source, coverage: str) -> Covered:
     """Which pictures are scored; under ``strict`` all of them, or none.
 
     Raises:

@@ -12,7 +12,7 @@ from arn.evaluation.cache import Cache
 from arn.evaluation.statistics import bootstrap, compare, holm
 from arn.evaluation.views import View
 from arn.files import digest
-from arn.inference.methods import Method
+from arn.inference.methods import AnyMethod
 from arn.metrics.functional import Rows, fields
 from arn.metrics.measures import labels, listed
 from arn.metrics.protocols import Protocol
@@ -51,7 +51,7 @@ def describe_views(views: Iterable[View], pictures: Mapping[str, int]) -> list[d
     ]
 
 
-def describe_methods(methods: Iterable[Method]) -> list[dict[str, Any]]:
+def describe_methods(methods: Iterable[AnyMethod]) -> list[dict[str, Any]]:
     return [
         {
             "name": one.name,

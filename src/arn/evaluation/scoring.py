@@ -15,7 +15,7 @@ from arn.errors import ArnError
 from arn.evaluation.cache import Cache
 from arn.evaluation.work import Job, Rules, Workers, do, store_map, stored_map, stored_row
 from arn.files import digest, file_digest
-from arn.inference.methods import Classical, Maker, MapFolder, Method
+from arn.inference.methods import AnyMethod, Classical, MapFolder, Method
 from arn.metrics.functional import Rows, eight_bits
 
 CHUNK = 8  # pictures a job: enough to hide its way there and back, few enough to keep the bar moving
@@ -44,7 +44,7 @@ class Part:
 
 
 def score(
-    method: Method,
+    method: AnyMethod,
     dataset: str,
     source: Source,
     indices: Sequence[int],
@@ -70,7 +70,7 @@ def score(
         map_keys.append(
             file_digest(files[source.stems[index]])
             if files is not None
-            else digest("map", method.fingerprint, of_picture)  # type: ignore[attr-defined]
+            else digest("map", method.fingerprint, of_picture)  # type: ignore[union-attr]
         )
         mask_keys.append(of_mask)
     found: dict[str, tuple[NDArray[np.float64], ...]] = {}
@@ -102,7 +102,7 @@ def score(
                 paths = [files[source.stems[mine[place]]] if files is not None else None for place in places]
                 yield len(places), job(places, paths)
             return
-        for places in _chunks(todo, method.batch_size):  # type: ignore[attr-defined]
+        for places in _chunks(todo, method.batch_size):  # type: ignore[union-attr]
             yield len(places), job(places, _made(method, source, mine, places, map_keys, cache))  # type: ignore[arg-type]
 
     if progress is not None:
@@ -118,7 +118,7 @@ def score(
 
 
 def _made(
-    method: Maker, source: Source, mine: Sequence[int], places: Sequence[int], map_keys: Sequence[bytes], cache: Cache
+    method: Method, source: Source, mine: Sequence[int], places: Sequence[int], map_keys: Sequence[bytes], cache: Cache
 ) -> list[NDArray[np.uint8]]:
     """A batch of maps by a network, which runs in this process: with its own threads, or on its own device."""
     found = {place: stored_map(cache, map_keys[place]) for place in places}
@@ -138,6 +138,6 @@ def _chunks(items: Sequence[int], size: int) -> Iterator[list[int]]:
         yield chunk
 
 
-def map_key(method: Maker, source: Source, index: int) -> bytes:
+def map_key(method: Method, source: Source, index: int) -> bytes:
     """What the map of a picture is known by in the cache."""
     return digest("map", method.fingerprint, source.digests(index)[0])

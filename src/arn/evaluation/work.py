@@ -24,7 +24,7 @@ from arn.data.sources import Source
 from arn.errors import ArnError
 from arn.evaluation.cache import Cache
 from arn.files import digest
-from arn.inference.methods import Maker
+from arn.inference.methods import Method
 from arn.metrics.functional import eight_bits, score_row, width
 from arn.metrics.protocols import Protocol
 from arn.provenance import code_version
@@ -59,7 +59,7 @@ class Job:
     maps: Sequence[Path | NDArray[np.uint8] | None]
     map_keys: Sequence[bytes]
     mask_keys: Sequence[bytes]
-    maker: Maker | None
+    maker: Method | None
     rules: Rules
     cache: Cache
 

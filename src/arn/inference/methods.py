@@ -1,33 +1,40 @@
-"""What makes a map: a checkpoint, an ONNX file, a training-free method, or a folder of maps that somebody published."""
+"""What has a map for a picture: a trained network, a training-free method, or a folder of maps that somebody published.
+
+Nothing here imports torch, so that the processes that only score maps need not wait for it: trained networks are
+:mod:`arn.inference.predictor` and :mod:`arn.inference.onnx`.
+"""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arn.classical import METHODS
 from arn.errors import ArnError
-from arn.files import digest, file_digest
+from arn.files import digest
 from arn.provenance import code_version
 
 Kind = Literal["checkpoint", "onnx", "classical", "maps"]
+Picture = NDArray[np.uint8]
+Map = NDArray[np.float32]
 
 
 class Method(Protocol):
-    """Anything that has a map for a picture.
+    """What makes maps of pictures.
 
     Attributes:
         name: what tables call it.
         source: file, folder or function it comes from.
         trained_on: data sets it was trained on; None where that is not known, () for training-free methods.
-        parameters: of a network.
+        parameters: of a network; None where that is not known.
+        batch_size: pictures that it is best given at a time.
+        device: what it runs on, as tables say it.
+        fingerprint: a hash of all that its maps depend on but the picture.
     """
 
     name: str
@@ -35,17 +42,6 @@ class Method(Protocol):
     source: str
     trained_on: tuple[str, ...] | None
     parameters: int | None
-
-
-class Maker(Method, Protocol):
-    """A method that makes its maps here.
-
-    Attributes:
-        device: what it runs on, as tables say it.
-        batch_size: pictures it takes at a time.
-        fingerprint: a hash of all that its maps depend on but the picture.
-    """
-
     batch_size: int
 
     @property
@@ -54,81 +50,8 @@ class Maker(Method, Protocol):
     @property
     def fingerprint(self) -> bytes: ...
 
-    def maps(self, pictures: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[Any]]:
-        """uint8 RGB H x W x 3 -> float32 H x W in 0..1, each at its own size."""
-
-
-class Checkpoint:
-    """A trained network: a checkpoint file, a run folder, or what `arn export` wrote."""
-
-    kind: Kind = "checkpoint"
-
-    def __init__(self, name: str, path: str | Path, batch_size: int = 8, device: str = "auto") -> None:
-        import torch
-
-        from arn.inference.predictor import Predictor
-        from arn.inference.weights import load_network
-
-        if Path(path).suffix == ".onnx":
-            raise ArnError(f"checkpoints.{name}={path} is an ONNX file: name it in onnx={{NAME: FILE}}")
-        self.name, self.source, self.batch_size = name, str(path), batch_size
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.predictor = Predictor(*load_network(path), device)
-        self.parameters: int | None = sum(one.numel() for one in self.predictor.network.parameters())
-        config = self.predictor.config
-        trained_on = config.get("trained_on") or (config.get("data") or {}).get("train") or ()
-        self.trained_on: tuple[str, ...] | None = tuple(map(str, trained_on)) or None
-        self._torch = torch
-
-    @property
-    def device(self) -> str:
-        torch = self._torch
-        if self.predictor.device.type == "cuda":
-            return str(torch.cuda.get_device_name(self.predictor.device))
-        return f"CPU, {torch.get_num_threads()} threads"
-
-    @cached_property
-    def fingerprint(self) -> bytes:
-        parts: list[str | bytes] = ["checkpoint", self._torch.__version__, self.predictor.device.type]
-        parts.append(code_version("arn.networks", "arn.inference", "arn.data.transforms"))
-        parts.append(repr(sorted((self.predictor.config.get("network") or {}).items())))
-        for key, tensor in self.predictor.network.state_dict().items():
-            parts += [key, str(tensor.dtype), tensor.detach().cpu().contiguous().numpy().tobytes()]
-        return digest(*parts)
-
-    def maps(self, pictures: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[Any]]:
-        return self.predictor.maps(list(pictures))
-
-
-class Onnx:
-    """An ONNX file in ONNX Runtime; see :class:`arn.inference.onnx.OnnxModel` for which files will do."""
-
-    kind: Kind = "onnx"
-    parameters: int | None = None
-
-    def __init__(self, name: str, path: str | Path, batch_size: int = 8) -> None:
-        import torch
-
-        from arn.inference.onnx import OnnxModel
-
-        self.name, self.source, self.batch_size = name, str(path), batch_size
-        self.model = OnnxModel(path)
-        trained_on = self.model.metadata.get("arn.trained_on")
-        self.trained_on: tuple[str, ...] | None = tuple(trained_on.split(", ")) if trained_on else None
-        self._threads = torch.get_num_threads()
-
-    @property
-    def device(self) -> str:
-        return f"CPU, {self._threads} threads, ONNX Runtime"
-
-    @cached_property
-    def fingerprint(self) -> bytes:
-        code = code_version("arn.inference", "arn.data.transforms")
-        return digest("onnx", version("onnxruntime"), code, file_digest(Path(self.source)))
-
-    def maps(self, pictures: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[Any]]:
-        return self.model.maps(list(pictures))
+    def maps(self, pictures: Sequence[Picture]) -> Sequence[Map]:
+        """uint8 RGB H x W x 3 of any sizes -> float32 H x W in 0..1, each at its own size."""
 
 
 class Classical:
@@ -138,26 +61,23 @@ class Classical:
     batch_size = 1
     parameters: int | None = None
     trained_on: tuple[str, ...] | None = ()
+    device = "CPU, 1 thread"
 
     def __init__(self, name: str) -> None:
         if name not in METHODS:
-            raise ArnError(f"there is no training-free method {name!r}; there are {', '.join(METHODS)}")
+            raise ArnError(f"method={name}: there is no such training-free method; there are {', '.join(METHODS)}")
         self.name, self.source = name, f"arn.classical.METHODS[{name!r}]"
-
-    @property
-    def device(self) -> str:
-        return "CPU, 1 thread"
 
     @property
     def fingerprint(self) -> bytes:
         return digest("classical", self.name, code_version("arn.classical"), platform.machine())
 
-    def maps(self, pictures: Sequence[NDArray[np.uint8]]) -> Sequence[NDArray[Any]]:
+    def maps(self, pictures: Sequence[Picture]) -> list[Map]:
         return [METHODS[self.name](picture) for picture in pictures]
 
 
 class MapFolder:
-    """Maps made elsewhere: ``<folder>/<stem>.png`` at the picture's size.
+    """Maps made elsewhere: ``<folder>/<stem>.png`` at the picture's size. Described like a method, but makes none.
 
     `folder`: with ``{dataset}`` in it, the data set's name is filled in. Or {data set: folder}, for maps that exist for
     these sets alone.
@@ -181,3 +101,7 @@ class MapFolder:
         if not place.is_dir():
             raise ArnError(f"maps.{self.name}: there is no folder {place}")
         return {path.stem: path for path in sorted(place.glob("*.png"))}
+
+
+AnyMethod = Method | MapFolder
+"""What a bench scores."""

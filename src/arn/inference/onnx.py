@@ -11,6 +11,8 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from arn.errors import ArnError
-from arn.files import write_atomically
-from arn.inference.predictor import SquarePredictor, input_side
+from arn.files import digest, file_digest, write_atomically
+from arn.inference.methods import Kind
+from arn.inference.predictor import SquarePredictor
 from arn.inference.weights import check_format
+from arn.networks.base import SaliencyNetwork
+from arn.provenance import code_version
 
 OPSET = 18
 """What the exporter translates to by itself, on every torch that ARN supports; nothing here needs a newer one."""
@@ -37,7 +42,7 @@ def require(package: str) -> Any:
 class _Maps(nn.Module):
     """A network's final map as probabilities."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: SaliencyNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -45,7 +50,7 @@ class _Maps(nn.Module):
         return torch.sigmoid(self.network(pictures)[0].float())
 
 
-def write_onnx(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
+def write_onnx(network: SaliencyNetwork, path: Path, metadata: Mapping[str, str]) -> None:
     """Write a network in evaluation mode, on the CPU, as one ONNX file (opset 18, float32).
 
     Its input ``pictures`` is RGB in 0..1, B x 3 x S x S with B open and S the network's input size; normalisation is
@@ -56,7 +61,7 @@ def write_onnx(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> N
     """
     onnx = require("onnx")
     require("onnxscript")
-    side = input_side(network)
+    side = network.input_size
     with _quiet_export():
         program = torch.onnx.export(
             _Maps(network).eval(),
@@ -100,7 +105,7 @@ def _strip(model: Any) -> None:
     graph.ClearField("value_info")  # shapes in between, which every runtime infers
 
 
-class OnnxModel(SquarePredictor):
+class OnnxPredictor(SquarePredictor):
     """An ONNX file as a function from picture to map, on the CPU through ONNX Runtime.
 
     Made for the files of `arn export`. Another file will do if it has one input, float32 B x 3 x S x S with S fixed and
@@ -113,9 +118,11 @@ class OnnxModel(SquarePredictor):
         ArnError: ONNX Runtime is not installed, or the file is missing, damaged or of another kind.
     """
 
+    kind: Kind = "onnx"
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         runtime = require("onnxruntime")
-        self.path = Path(path)
+        self.path, self.source = Path(path), str(path)
         if not self.path.is_file():
             raise ArnError(f"no ONNX file at {self.path}")
         options = runtime.SessionOptions()
@@ -132,8 +139,19 @@ class OnnxModel(SquarePredictor):
         if "arn.format" in self.metadata:
             check_format(self.metadata["arn.format"], self.path)
         self.name = self.metadata.get("arn.name", self.path.stem)
+        trained_on = self.metadata.get("arn.trained_on")
+        self.trained_on = tuple(trained_on.split(", ")) if trained_on else None
         self.input, self.one_by_one, self.input_size = self._check_input()
         self.output = self.session.get_outputs()[0].name
+
+    @property
+    def device(self) -> str:
+        return f"{super().device}, ONNX Runtime"
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        code = code_version("arn.inference", "arn.data.transforms")
+        return digest("onnx", version("onnxruntime"), code, file_digest(self.path))
 
     def _check_input(self) -> tuple[str, bool, int]:
         """Name of the input, whether its batch is fixed at one, and S."""
@@ -153,7 +171,7 @@ class OnnxModel(SquarePredictor):
         Raises:
             ArnError: the file's output is of another shape, or not within 0..1.
         """
-        found = []
+        parts = []
         for part in squares.split(1) if self.one_by_one else (squares,):
             (maps,) = self.session.run([self.output], {self.input: part.contiguous().numpy()})
             if maps.ndim != 4 or maps.shape[:2] != (len(part), 1):
@@ -163,5 +181,5 @@ class OnnxModel(SquarePredictor):
                     f"{self.path}: its output {self.output} is not within 0..1 but {maps.min():.3g}..{maps.max():.3g}; "
                     "a file that gives logits needs a sigmoid at its end"
                 )
-            found.append(torch.from_numpy(maps))
-        return torch.cat(found)
+            parts.append(torch.from_numpy(maps))
+        return torch.cat(parts)

@@ -1,45 +1,57 @@
-"""From pictures of any size to maps of their sizes, through a model that takes squares of one size."""
+"""From pictures of any size to maps of their sizes, through a network that takes squares of one size."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from arn.data.transforms import resize
-from arn.errors import ArnError
-from arn.inference.weights import load_network
+from arn.files import digest
+from arn.inference.device import describe_device
+from arn.inference.methods import Kind, Map, Picture
+from arn.inference.tta import with_tta
+from arn.networks.base import SaliencyNetwork
+from arn.provenance import code_version
 
 
-def input_side(network: nn.Module) -> int:
-    """Side, in px, of the squares that a network takes its pictures as."""
-    return int(getattr(network, "input_size", 224))
-
-
-class SquarePredictor:
-    """Pictures of any size in, maps of their sizes out, through a model that takes squares of one size.
+class SquarePredictor(ABC):
+    """A :class:`arn.inference.methods.Method` whose network takes squares of one size.
 
     Attributes:
-        name: of the model, for tables.
         input_size: side of the squares, px.
+        place: where torch holds the squares.
     """
 
+    kind: Kind
     name: str
+    source: str
+    trained_on: tuple[str, ...] | None = None
+    parameters: int | None = None
+    batch_size = 8
     input_size: int
-    device = torch.device("cpu")
+    place = torch.device("cpu")
 
+    @property
+    def device(self) -> str:
+        return describe_device(self.place)
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> bytes: ...
+
+    @abstractmethod
     def probabilities(self, squares: Tensor) -> Tensor:
         """float32 RGB B x 3 x S x S in 0..1 -> B x 1 x h x w in 0..1."""
-        raise NotImplementedError
 
     @torch.inference_mode()
-    def maps(self, pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def maps(self, pictures: Sequence[Picture]) -> list[Map]:
         """Maps of several pictures of any sizes, each at its own size.
 
         Args:
@@ -48,48 +60,68 @@ class SquarePredictor:
         Returns:
             float32 H x W in 0..1, one a picture.
         """
-        found = self.probabilities(self.squares(pictures))
+        small = self.probabilities(self.squares(pictures))
         return [
-            at_native_size(one, picture.shape[:2]).cpu().numpy() for one, picture in zip(found, pictures, strict=True)
+            at_native_size(one, picture.shape[:2]).cpu().numpy() for one, picture in zip(small, pictures, strict=True)
         ]
 
-    def predict(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def predict(self, picture: Picture) -> Map:
         """uint8 RGB H x W x 3 -> float32 map H x W in 0..1."""
         return self.maps([picture])[0]
 
-    def squares(self, pictures: list[NDArray[np.uint8]]) -> Tensor:
-        """uint8 RGB H x W x 3 of any sizes -> float32 RGB B x 3 x S x S in 0..1, as the model takes them."""
+    def squares(self, pictures: Sequence[Picture]) -> Tensor:
+        """uint8 RGB H x W x 3 of any sizes -> float32 RGB B x 3 x S x S in 0..1, as the network takes them."""
         for picture in pictures:
             if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
                 raise ValueError(f"a picture is uint8 H x W x 3, not {picture.dtype} {picture.shape}")
         side = self.input_size
         batch = torch.from_numpy(np.stack([resize(picture, side, side) for picture in pictures]))
-        return batch.to(self.device).permute(0, 3, 1, 2).float().div_(255)
+        return batch.to(self.place).permute(0, 3, 1, 2).float().div_(255)
 
 
 class Predictor(SquarePredictor):
-    """A trained network as a function from picture to map.
+    """A network of torch, from a checkpoint, from an export or as it is.
 
-    Attributes:
-        network: in evaluation mode.
-        config: the resolved config of the run that made it, or the config.json of its export.
-        name: its run's name.
+    Args:
+        network: is moved to the device and set to evaluation.
+        config: of the run that trained it, or the config.json of its export, as :func:`load_network` gives it: its
+            ``name``, what it was trained on and its ``tta`` are read.
         bf16: run the network under bfloat16 autocast; float32 otherwise.
     """
 
+    kind: Kind = "checkpoint"
+    source = "memory"
+
     def __init__(
-        self, network: nn.Module, config: dict[str, Any], device: str | torch.device = "cpu", bf16: bool = False
+        self,
+        network: SaliencyNetwork,
+        config: dict[str, Any],
+        device: str | torch.device = "cpu",
+        bf16: bool = False,
     ) -> None:
-        self.device, self.bf16 = torch.device(device), bf16
-        self.network = network.to(self.device).to(memory_format=torch.channels_last).eval()
-        self.input_size = input_side(network)
-        self.config = config
+        self.place, self.bf16 = torch.device(device), bf16
+        self.network: SaliencyNetwork = network.to(self.place).to(memory_format=torch.channels_last).eval()
+        self.tta = str(config.get("tta") or "none")
+        self._averaged = with_tta(self.network, self.tta)
+        self.input_size, self.config = network.input_size, config
         self.name = str(config.get("name", "network"))
+        trained_on = config.get("trained_on") or (config.get("data") or {}).get("train") or ()
+        self.trained_on = tuple(map(str, trained_on)) or None
+        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        parts: list[str | bytes] = ["checkpoint", torch.__version__, self.place.type, str(self.bf16), self.tta]
+        parts.append(code_version("arn.networks", "arn.inference", "arn.data.transforms"))
+        parts.append(repr(sorted((self.config.get("network") or {}).items())))
+        for key, tensor in self.network.state_dict().items():
+            parts += [key, str(tensor.dtype), tensor.detach().cpu().contiguous().numpy().tobytes()]
+        return digest(*parts)
 
     @torch.inference_mode()
     def probabilities(self, squares: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits = self.network(squares)[0]
+        with torch.autocast(self.place.type, torch.bfloat16, enabled=self.bf16):
+            logits = self._averaged(squares)[0]
         return torch.sigmoid(logits.float())
 
 
@@ -105,33 +137,3 @@ def at_native_size(probabilities: Tensor, size: tuple[int, ...]) -> Tensor:
         probabilities.unsqueeze(0), size=(height, width), mode="bilinear", align_corners=False, antialias=False
     )
     return full[0, 0].clamp_(0, 1)
-
-
-def load(
-    path: str | os.PathLike[str] = "arn_lite", device: str = "cpu", bf16: bool = False, mirror: bool | None = None
-) -> SquarePredictor:
-    """A trained network: one that came with the package, a checkpoint, a run folder, or what `arn export` wrote.
-
-    >>> arn.load().predict(picture)
-    >>> arn.load("outputs/train/latest").predict(picture)
-    >>> arn.load("exported/model.onnx").predict(picture)
-
-    Args:
-        path: a name of :data:`SHIPPED`, ``*.ckpt``, ``*.safetensors`` with its config.json beside it, ``*.onnx``, or
-            the folder of a run (its best checkpoint) or an export.
-        device: of torch; an ONNX file runs on the CPU.
-        bf16: run a network of torch under bfloat16 autocast.
-        mirror: whether to average over the mirrored picture, better maps for twice the time; None: as was stored.
-
-    Raises:
-        ArnError: no such file, or not what ARN writes; `mirror` for an ONNX file, whose way is fixed, or for a network
-            that has none.
-    """
-    if Path(path).suffix == ".onnx":
-        from arn.inference.onnx import OnnxModel
-
-        if mirror is not None:
-            raise ArnError(f"mirror={str(mirror).lower()}: {path} is an ONNX file, where it is fixed; export it anew")
-        return OnnxModel(path)
-    network, config = load_network(path, mirror)
-    return Predictor(network, config, device, bf16)

@@ -14,15 +14,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from arn.config.instantiate import instantiate
+from arn.config.upgrade import stored_tta, upgrade_config
 from arn.errors import ArnError
+from arn.networks.base import SaliencyNetwork
 from arn.runs import Run
 
 CONFIG_KEY = "arn_config"
 """Where a checkpoint keeps the run's resolved config, as plain numbers, strings, lists and dicts."""
 
 
-EXPORT_FORMAT = 1
-"""Version of what `arn export` writes; to be raised when an older ARN could not read it rightly."""
+EXPORT_FORMAT, TTA_FORMAT = 1, 2
+"""Versions of what `arn export` writes: with ``tta`` the second, which an ARN that would ignore it refuses."""
 
 
 SHIPPED = {"arn_lite": "ARN-Lite", "arn": "ARN"}
@@ -102,8 +104,10 @@ def read_export(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def check_format(version: object, origin: str | Path) -> None:
     """Raises ArnError unless this ARN can read what `arn export` wrote under this format version."""
-    if str(version) != str(EXPORT_FORMAT):
-        raise ArnError(f"{origin} is of export format {version}, and this ARN reads {EXPORT_FORMAT}: update ARN")
+    if str(version) not in (str(EXPORT_FORMAT), str(TTA_FORMAT)):
+        raise ArnError(
+            f"{origin} is of export format {version}, and this ARN reads {EXPORT_FORMAT} and {TTA_FORMAT}: update ARN"
+        )
 
 
 def find_weights(path: str | os.PathLike[str]) -> Path:
@@ -133,18 +137,19 @@ def find_weights(path: str | os.PathLike[str]) -> Path:
     raise ArnError(f"{place} is neither a run folder (no checkpoints/best.ckpt) nor an export (no model.safetensors)")
 
 
-def load_network(path: str | os.PathLike[str], mirror: bool | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """The network of a checkpoint or an export, ready to run, in float32.
+def load_network(path: str | os.PathLike[str], tta: str | None = None) -> tuple[SaliencyNetwork, dict[str, Any]]:
+    """The network of a checkpoint or an export, ready to run, in float32, and its config.
 
     Args:
-        mirror: whether maps are averaged over the mirrored picture, as `network.mirror` says it; None: as stored.
+        tta: test-time augmentation, ``flip`` or ``none``; None: as stored.
 
     Returns:
-        The network, and the resolved config of the run that made it, or the config.json of the export.
+        The network without it, and the resolved config of the run that made it, or the config.json of the export, in
+        the present spelling and with the ``tta`` that maps are to be made with.
 
     Raises:
-        ArnError: see :func:`read_checkpoint`, :func:`read_export` and :func:`load_weights`; or a network that has no
-            `mirror`.
+        ArnError: see :func:`read_checkpoint`, :func:`read_export` and :func:`load_weights`; or the config names no
+            :class:`SaliencyNetwork`.
     """
     place = find_weights(path)
     if place.suffix == ".safetensors":
@@ -153,13 +158,14 @@ def load_network(path: str | os.PathLike[str], mirror: bool | None = None) -> tu
         state = read_checkpoint(place)
         config, prefix = state[CONFIG_KEY], "network."
         weights = {name.removeprefix(prefix): t for name, t in state["state_dict"].items() if name.startswith(prefix)}
+    config = {**upgrade_config(config), "tta": tta or stored_tta(config)}
     network = instantiate(config["network"], f"{place}: network", allowed=("arn.networks.", "arn.classical."))
-    if not isinstance(network, nn.Module):
+    if "_target_" not in config["network"]:
         raise ArnError(f"{place} names no network: its config has no network._target_")
+    if not isinstance(network, SaliencyNetwork):
+        target = config["network"]["_target_"]
+        raise ArnError(
+            f"{place}: {target} is no network to make maps with; derive it from arn.networks.SaliencyNetwork"
+        )
     load_weights(network, weights, place)
-    if mirror is not None:
-        if not hasattr(network, "mirror"):
-            raise ArnError(f"mirror={str(mirror).lower()}: {type(network).__name__} of {place} does not know it")
-        network.mirror = mirror  # type: ignore[assignment]
-        config = {**config, "network": {**config["network"], "mirror": mirror}}
     return network.eval(), config

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from arn.networks.backbones import VGG16
+from arn.networks.backbones import VGG16, Backbone
+from arn.networks.base import SaliencyNetwork
 from arn.networks.common import check_side, fit, foreground_logit, initialise
 
 WIDTH = 64
@@ -18,36 +19,37 @@ def _norm_relu(channels: int) -> list[nn.Module]:
 
 
 def _bring(in_channels: int, channels: int, source: int, target: int) -> nn.Module:
-    """From one level's resolution to another's: kernel = stride, transposed where it enlarges, 1 x 1 where equal."""
-    factor = 2 ** abs(source - target)
+    """From one tap's stride to another's: kernel = stride, transposed where it enlarges, 1 x 1 where equal."""
+    factor = max(source, target) // min(source, target)
     kind = nn.Conv2d if source <= target else nn.ConvTranspose2d
     return kind(in_channels, channels, factor, stride=factor)
 
 
 class Combination(nn.Module):
-    """Every tap at the resolution of one level, 64 channels each, mixed to 64 and enlarged to the picture.
+    """Every tap at the resolution of one of them, 64 channels each, mixed to 64 and enlarged to the picture.
 
     Args:
-        tap_channels: of levels 1 to 5.
-        level: whose resolution, stride 2^(level - 1).
+        backbone: whose taps they are.
+        stride: of the tap whose resolution it is.
     """
 
-    def __init__(self, tap_channels: Sequence[int], level: int) -> None:
+    def __init__(self, backbone: Backbone, stride: int) -> None:
         super().__init__()
-        self.level = level
+        self.index = backbone.strides.index(stride)
         self.bring = nn.ModuleList(
-            _bring(channels, WIDTH, source, level) for source, channels in enumerate(tap_channels, start=1)
+            _bring(channels, WIDTH, source, stride)
+            for source, channels in zip(backbone.strides, backbone.channels, strict=True)
         )
-        self.mix = nn.Sequential(nn.Conv2d(WIDTH * len(tap_channels), WIDTH, 1), *_norm_relu(WIDTH))
-        self.enlarge = nn.ConvTranspose2d(WIDTH, WIDTH, 2 ** (level - 1), stride=2 ** (level - 1))
+        self.mix = nn.Sequential(nn.Conv2d(WIDTH * len(self.bring), WIDTH, 1), *_norm_relu(WIDTH))
+        self.enlarge = nn.ConvTranspose2d(WIDTH, WIDTH, stride, stride=stride)
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
-        size = taps[self.level - 1].shape
+        size = taps[self.index].shape
         brought = [fit(bring(tap), size) for bring, tap in zip(self.bring, taps, strict=True)]
         return fit(self.enlarge(self.mix(torch.cat(brought, dim=1))), taps[0].shape)
 
 
-class Amulet(nn.Module):
+class Amulet(SaliencyNetwork):
     """Amulet: features of all levels combined at each of five resolutions, predicted coarse to fine, and fused.
 
     VGG16 with BatchNorm, taps conv1_2 to conv5_3 (256, 128, 64, 32, 16 wide at 256 px). At each resolution all five are
@@ -74,18 +76,18 @@ class Amulet(nn.Module):
     def __init__(self, input_size: int = 256) -> None:
         super().__init__()
         self.input_size = input_size
-        self.backbone = VGG16(levels=(1, 2, 3, 4, 5), batch_norm=True)
-        levels = self.backbone.levels[::-1]
-        self.combinations = nn.ModuleList(Combination(self.backbone.channels, level) for level in levels)
+        self.backbone = VGG16(strides=(1, 2, 4, 8, 16), batch_norm=True)
+        strides = self.backbone.strides[::-1]
+        self.combinations = nn.ModuleList(Combination(self.backbone, stride) for stride in strides)
         self.predict = nn.ModuleList(
             [
                 nn.Conv2d(WIDTH, 2, 3, padding=1),
-                *(nn.Conv2d(WIDTH + 2, 2, 3, padding=1) for _ in levels[1:-1]),
+                *(nn.Conv2d(WIDTH + 2, 2, 3, padding=1) for _ in strides[1:-1]),
                 nn.ConvTranspose2d(WIDTH + 2, 2, 3, padding=1),
             ]
         )
         self.fuse = nn.Sequential(
-            nn.Conv2d(2 * len(levels), WIDTH, 1),
+            nn.Conv2d(2 * len(strides), WIDTH, 1),
             *_norm_relu(WIDTH),
             nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
             *_norm_relu(WIDTH),

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from arn.networks.attention import SelfAttention
 from arn.networks.backbones import VGG16, build_backbone
+from arn.networks.base import SaliencyNetwork
 from arn.networks.common import check_side, fit, recomputed
 from arn.networks.options import AttentionOptions, DecoderOptions, RCLOptions
 from arn.networks.rcl import RecurrentConv
@@ -46,7 +47,7 @@ class Stage(nn.Module):
 
     Args:
         deep_channels: channels of the deeper stage's output.
-        tap_channels: channels of the backbone's tap at this level.
+        tap_channels: channels of the backbone's tap at this stride.
         channels: width of the stage.
         local: the layer that enhances the tap (an RCL, or one convolution), giving ``local_channels``.
 
@@ -78,7 +79,7 @@ class Stage(nn.Module):
         return self.attention(self.convs(torch.cat([up, recomputed(self.local, tap, self.recompute)], dim=1)))
 
 
-class ARN(nn.Module):
+class ARN(SaliencyNetwork):
     """Attentional recurrent network: RCL-enhanced shallow taps, self-attention on the way from deep to shallow.
 
     The deepest tap passes self-attention (S5). At each shallower level the map is upsampled by a transposed
@@ -88,19 +89,18 @@ class ARN(nn.Module):
 
     Args:
         backbone: ``vgg16`` (the paper) or ``timm:NAME``.
-        levels: taps of a `timm` backbone as powers of two of the stride.
+        strides: of the taps of a `timm` backbone, e.g. 4, 8, 16, 32; None: all of 2 to 32 that it has.
         input_size: side of the square that pictures are resized to, before the network, when a map is made.
         rcl: ``enabled`` (False: one 3 x 3 convolution and ReLU of the same width in its place), ``steps`` (T),
-            ``channels`` (one width, or one a level from deep to shallow), ``norm`` (lrn or none), ``lrn_window``,
+            ``channels`` (one width, or one a tap from deep to shallow), ``norm`` (lrn or none), ``lrn_window``,
             ``lrn_alpha``, ``lrn_beta``.
-        attention: ``enabled`` (False: the identity), ``stages`` (``all`` or a list of levels), ``key_pool``,
-            ``reduction``.
+        attention: ``enabled`` (False: the identity), ``strides`` (of the taps where it stands: ``all`` or a list),
+            ``key_pool``, ``reduction``.
         decoder: ``channels`` (width of each stage below the deepest, deep to shallow), ``convs`` (3 x 3 convolutions
             after each concatenation), ``batch_norm``.
         side_outputs: also predict from every deeper stage, for deep supervision.
         recompute: in training keep only the inputs of VGG16's blocks and of the RCLs, and compute the rest anew in the
             backward pass: less memory, more time, the same gradients.
-        mirror: in evaluation, average the logits of a picture and of its mirror image: better maps for twice the time.
 
     Shapes:
         pictures: B x 3 x H x W, RGB in 0..1, H and W at least 32, any parity. Returns a tuple of logits, the final map
@@ -113,51 +113,32 @@ class ARN(nn.Module):
     def __init__(
         self,
         backbone: str = "vgg16",
-        levels: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
         input_size: int = 224,
         rcl: Annotated[Mapping[str, Any] | None, RCLOptions] = None,
         attention: Annotated[Mapping[str, Any] | None, AttentionOptions] = None,
         decoder: Annotated[Mapping[str, Any] | None, DecoderOptions] = None,
         side_outputs: bool = False,
         recompute: bool = False,
-        mirror: bool = False,
     ) -> None:
         super().__init__()
-        self.mirror = mirror
+        for name, given, options in (
+            ("rcl", rcl, RCLOptions),
+            ("attention", attention, AttentionOptions),
+            ("decoder", decoder, DecoderOptions),
+        ):
+            unknown = (given or {}).keys() - options.__annotations__.keys()
+            if unknown:
+                raise ValueError(f"network.{name} has no option {', '.join(sorted(unknown))}")
         rcl = {"enabled": True, "channels": 64, **(rcl or {})}
-        attention = {"enabled": True, "stages": "all", **(attention or {})}
+        attention = {"enabled": True, "strides": "all", **(attention or {})}
         decoder = {"channels": (256, 128, 64), "convs": 2, "batch_norm": False, **(decoder or {})}
         self.input_size = input_size
-        self.backbone = build_backbone(backbone, levels)
-        below = self.backbone.levels[-2::-1]  # every level but the deepest, deep to shallow
-        widths = _per_level("network.decoder.channels", decoder["channels"], len(below))
-        local_widths = _per_level("network.rcl.channels", rcl["channels"], len(below))
-        attended = self._attended_levels(attention)
-        attention_options = {key: attention[key] for key in ("reduction", "key_pool") if key in attention}
-        rcl_options = {key: value for key, value in rcl.items() if key not in ("enabled", "channels")}
-
-        def attend(level: int, channels: int) -> nn.Module:
-            return SelfAttention(channels, **attention_options) if level in attended else nn.Identity()
-
-        deep = self.backbone.channels[-1]
-        self.deepest = attend(self.backbone.levels[-1], deep)
-        self.stages = nn.ModuleList()
-        taps = self.backbone.channels[-2::-1]
-        stage_inputs = []
-        for level, tap, width, local_width in zip(below, taps, widths, local_widths, strict=True):
-            local: nn.Module
-            if rcl["enabled"]:
-                local = RecurrentConv(tap, local_width, **rcl_options)
-            else:
-                local = nn.Sequential(nn.Conv2d(tap, local_width, 3, padding=1), nn.ReLU(inplace=True))
-            self.stages.append(
-                Stage(deep, local, local_width, width, decoder["convs"], attend(level, width), decoder["batch_norm"])
-            )
-            stage_inputs.append(deep)
-            deep = width
-        self.predict = nn.Conv2d(deep, 1, 3, padding=1)
+        self.backbone = build_backbone(backbone, strides)
+        widths = self._build_stages(rcl, attention, decoder)
+        self.predict = nn.Conv2d(widths[-1], 1, 3, padding=1)
         self.side_predict = nn.ModuleList(
-            nn.Conv2d(channels, 1, 3, padding=1) for channels in (reversed(stage_inputs) if side_outputs else ())
+            nn.Conv2d(width, 1, 3, padding=1) for width in (widths[-2::-1] if side_outputs else ())
         )
         for stage in self.stages:
             assert isinstance(stage, Stage)
@@ -166,19 +147,49 @@ class ARN(nn.Module):
             self.backbone.recompute = recompute
         self._initialise()
 
-    def _attended_levels(self, attention: Mapping[str, Any]) -> set[int]:
+    def _build_stages(
+        self, rcl: Mapping[str, Any], attention: Mapping[str, Any], decoder: Mapping[str, Any]
+    ) -> list[int]:
+        """``deepest`` and ``stages``; returns the channels of each one's output, deep to shallow."""
+        below = self.backbone.strides[-2::-1]  # every tap but the deepest, deep to shallow
+        channels = _per_tap("network.decoder.channels", decoder["channels"], len(below))
+        local_channels = _per_tap("network.rcl.channels", rcl["channels"], len(below))
+        attended = self._attended(attention)
+        attention_options = {key: attention[key] for key in ("reduction", "key_pool") if key in attention}
+        rcl_options = {key: value for key, value in rcl.items() if key not in ("enabled", "channels")}
+
+        def attend(stride: int, width: int) -> nn.Module:
+            return SelfAttention(width, **attention_options) if stride in attended else nn.Identity()
+
+        widths = [self.backbone.channels[-1], *channels]
+        self.deepest = attend(self.backbone.strides[-1], widths[0])
+        self.stages = nn.ModuleList()
+        taps = self.backbone.channels[-2::-1]
+        for stride, tap, local_width, (deep, width) in zip(below, taps, local_channels, pairwise(widths), strict=True):
+            local: nn.Module
+            if rcl["enabled"]:
+                local = RecurrentConv(tap, local_width, **rcl_options)
+            else:
+                local = nn.Sequential(nn.Conv2d(tap, local_width, 3, padding=1), nn.ReLU(inplace=True))
+            self.stages.append(
+                Stage(deep, local, local_width, width, decoder["convs"], attend(stride, width), decoder["batch_norm"])
+            )
+        return widths
+
+    def _attended(self, attention: Mapping[str, Any]) -> set[int]:
+        """Strides of the taps where attention stands."""
         if not attention["enabled"]:
             return set()
-        stages = attention["stages"]
-        if stages == "all":
-            return set(self.backbone.levels)
-        unknown = sorted(set(stages) - set(self.backbone.levels))
+        strides = attention["strides"]
+        if strides == "all":
+            return set(self.backbone.strides)
+        unknown = sorted(set(strides) - set(self.backbone.strides))
         if unknown:
             raise ValueError(
-                f"network.attention.stages names {unknown}; "
-                f"{self.backbone.name} has levels {list(self.backbone.levels)}"
+                f"network.attention.strides names {unknown}; "
+                f"{self.backbone.name} has strides {list(self.backbone.strides)}"
             )
-        return set(stages)
+        return set(strides)
 
     def _initialise(self) -> None:
         """He initialisation and zero biases for every new layer [section 4.3]; the backbone keeps its own."""
@@ -195,13 +206,6 @@ class ARN(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         check_side(pictures)
-        if self.training or not self.mirror:
-            return self._outputs(pictures)
-        both = self._outputs(torch.cat([pictures, pictures.flip(-1)]))
-        count = pictures.shape[0]  # not `chunk`: an ONNX file would keep the batch that it was exported with
-        return tuple((one[:count] + one[count:].flip(-1)) / 2 for one in both)
-
-    def _outputs(self, pictures: Tensor) -> tuple[Tensor, ...]:
         height, width = pictures.shape[-2:]
         features = self.backbone(pictures)
         x = self.deepest(features[-1])
@@ -214,8 +218,8 @@ class ARN(nn.Module):
         return (final, *sides)
 
 
-def _per_level(key: str, widths: int | Sequence[int], levels: int) -> list[int]:
-    each = [int(widths)] * levels if isinstance(widths, int) else [int(width) for width in widths]
-    if len(each) != levels:
-        raise ValueError(f"{key} needs one width, or {levels} from deep to shallow, not {len(each)}")
+def _per_tap(key: str, widths: int | Sequence[int], taps: int) -> list[int]:
+    each = [int(widths)] * taps if isinstance(widths, int) else [int(width) for width in widths]
+    if len(each) != taps:
+        raise ValueError(f"{key} needs one width, or {taps} from deep to shallow, not {len(each)}")
     return each

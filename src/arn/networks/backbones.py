@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,12 @@ from arn.networks.winograd import Conv3x3
 
 
 class Backbone(nn.Module):
-    """Pictures in, one feature map a level out, shallow to deep.
+    """Pictures in, one feature map a tap out, shallow to deep.
 
     Attributes:
         name: as the config names it (``vgg16``, ``timm:tf_efficientnet_lite0``).
-        levels: the network's own stage numbers; level k of VGG16 is its convolution block k.
-        channels, strides: of each level.
+        strides: of the taps, by which they are known: px of the picture to a position of the feature.
+        channels: of the taps.
         mean, std: buffers, 1 x 3 x 1 x 1, in units of RGB 0..1.
     """
 
@@ -37,7 +37,6 @@ class Backbone(nn.Module):
     def __init__(
         self,
         name: str,
-        levels: Sequence[int],
         channels: Sequence[int],
         strides: Sequence[int],
         mean: Sequence[float],
@@ -45,7 +44,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name
-        self.levels, self.channels, self.strides = tuple(levels), tuple(channels), tuple(strides)
+        self.channels, self.strides = tuple(channels), tuple(strides)
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
 
@@ -91,15 +90,18 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
+VGG16_STRIDES = (2, 4, 8, 16)
+
+
 class VGG16(Backbone):
     """VGG16 (Simonyan and Zisserman 2015) up to conv5_3, tapped at the end of each block that is asked for.
 
-    Taps, after ReLU, by level (stride 2^(level - 1)): conv1_2 (64 channels), conv2_2 (128), conv3_3 (256), conv4_3
-    (512), conv5_3 (512); at 224 x 224 they are 224, 112, 56, 28 and 14 wide. The input is RGB 0..255 minus the mean
-    pixel (123.68, 116.779, 103.939).
+    Taps, after ReLU, of stride 1, 2, 4, 8 and 16: conv1_2 (64 channels), conv2_2 (128), conv3_3 (256), conv4_3 (512),
+    conv5_3 (512); at 224 x 224 they are 224, 112, 56, 28 and 14 wide. The input is RGB 0..255 minus the mean pixel
+    (123.68, 116.779, 103.939).
 
     Args:
-        levels: blocks to tap, ascending; the paper of ARN taps 2 to 5.
+        strides: of the taps, ascending; the paper of ARN has 2 to 16.
         batch_norm: BatchNorm between each convolution and its ReLU (Amulet, UCF). ImageNet weights are those of the
             plain VGG16 all the same; the BatchNorm starts as scale 1 and shift 0.
 
@@ -110,20 +112,19 @@ class VGG16(Backbone):
 
     recompute = False
 
-    def __init__(self, levels: Sequence[int] = (2, 3, 4, 5), batch_norm: bool = False) -> None:
-        blocks = {1: (64, 2), 2: (128, 2), 3: (256, 3), 4: (512, 3), 5: (512, 3)}
+    def __init__(self, strides: Sequence[int] = VGG16_STRIDES, batch_norm: bool = False) -> None:
+        blocks = {1: (64, 2), 2: (128, 2), 4: (256, 3), 8: (512, 3), 16: (512, 3)}  # by stride
         super().__init__(
             "vgg16",
-            levels=levels,
-            channels=[blocks[level][0] for level in levels],
-            strides=[2 ** (level - 1) for level in levels],
+            channels=[blocks[stride][0] for stride in strides],
+            strides=strides,
             mean=[value / 255 for value in (123.68, 116.779, 103.939)],
             std=[1 / 255] * 3,
         )
         layers: list[nn.Module] = []
         width, taps = 3, []
-        for block, (channels, depth) in blocks.items():
-            if block > 1:
+        for stride, (channels, depth) in blocks.items():
+            if stride > 1:
                 layers.append(nn.MaxPool2d(2, 2))
             for _ in range(depth):
                 layers.append(Conv3x3(width, channels))
@@ -131,7 +132,7 @@ class VGG16(Backbone):
                     layers.append(nn.BatchNorm2d(channels))
                 layers.append(nn.ReLU(inplace=True))
                 width = channels
-            if block in levels:
+            if stride in strides:
                 taps.append(len(layers))
         self.features = nn.Sequential(*layers)  # without BatchNorm, numbered as in torchvision's vgg16().features
         self.taps = tuple(taps)
@@ -175,32 +176,31 @@ class VGG16(Backbone):
 class ResNet50(Backbone):
     """torchvision's ResNet-50 (He et al. 2016, the stride on the 3 x 3 convolution) up to its deepest tap.
 
-    Level k has stride 2^k, after ReLU: the 256-channel stage is level 2, then 512, 1024 and 2048; at 353 x 353 they are
-    89, 45, 23 and 12 wide. Stages deeper than the last tap are not built.
+    Taps, after ReLU: the 256-channel stage has stride 4, then come 512, 1024 and 2048; at 353 x 353 they are 89, 45, 23
+    and 12 wide. Stages deeper than the last tap are not built.
 
     Args:
-        levels: of 2 to 5, ascending.
+        strides: of 4, 8, 16 and 32, ascending.
     """
 
-    STAGES = ("layer1", "layer2", "layer3", "layer4")  # levels 2 to 5
+    STAGES: ClassVar = {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}  # by stride
 
-    def __init__(self, levels: Sequence[int] = (2, 3, 4, 5)) -> None:
+    def __init__(self, strides: Sequence[int] = (4, 8, 16, 32)) -> None:
         from torchvision.models import resnet50
 
         super().__init__(
             "resnet50",
-            levels=levels,
-            channels=[64 * 2**level for level in levels],
-            strides=[2**level for level in levels],
+            channels=[64 * stride for stride in strides],
+            strides=strides,
             mean=(0.485, 0.456, 0.406),
             std=(0.229, 0.224, 0.225),
         )
         whole = resnet50(weights=None)
-        stages = self.STAGES[: levels[-1] - 1]
+        stages = [name for stride, name in self.STAGES.items() if stride <= strides[-1]]
         self.features = nn.ModuleDict(
             {name: whole.get_submodule(name) for name in ("conv1", "bn1", "relu", "maxpool", *stages)}
         )
-        self.taps = tuple(self.STAGES[level - 2] for level in levels)
+        self.taps = tuple(self.STAGES[stride] for stride in strides)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         x, features = self.normalise(pictures), []
@@ -257,27 +257,27 @@ def _features(model: str) -> tuple[nn.Module, list[int], list[int], Sequence[flo
 
 
 class Timm(Backbone):
-    """Any `timm` network that offers ``features_only``; level k is its feature with stride 2^k.
+    """Any `timm` network that offers ``features_only``.
 
     Args:
         model: the name in `timm`, e.g. ``tf_efficientnet_lite0``.
-        levels: which strides to tap, as powers of two; must exist in the network.
+        strides: of the features to tap, ascending; None: all of 2 to 32 that the network has.
 
     Raises:
-        ValueError: `timm` does not know the model, or it has no feature at a level asked for.
+        ValueError: `timm` does not know the model, or it has no feature of a stride asked for.
     """
 
-    def __init__(self, model: str, levels: Sequence[int] = (1, 2, 3, 4, 5)) -> None:
-        built, strides, channels, mean, std = _features(model)
-        missing = [level for level in levels if 2**level not in strides]
+    def __init__(self, model: str, strides: Sequence[int] | None = None) -> None:
+        built, offered, channels, mean, std = _features(model)
+        wanted = [stride for stride in offered if 2 <= stride <= 32] if strides is None else list(strides)
+        missing = [stride for stride in wanted if stride not in offered]
         if missing:
-            raise ValueError(f"{model} has no feature at level(s) {missing}; its strides are {strides}")
-        indices = [strides.index(2**level) for level in levels]
+            raise ValueError(f"{model} has no feature of stride(s) {missing}; its strides are {offered}")
+        indices = [offered.index(stride) for stride in wanted]
         super().__init__(
             f"timm:{model}",
-            levels=levels,
             channels=[channels[index] for index in indices],
-            strides=[2**level for level in levels],
+            strides=wanted,
             mean=mean,
             std=std,
         )
@@ -302,16 +302,16 @@ class Timm(Backbone):
         return "timm"
 
 
-def build_backbone(name: str, levels: Sequence[int] | None = None) -> Backbone:
-    """``vgg16`` or ``timm:NAME``.
+def build_backbone(name: str, strides: Sequence[int] | None = None) -> Backbone:
+    """``vgg16`` or ``timm:NAME``, tapped at these strides.
 
     Raises:
-        ValueError: an unknown name, or levels that the backbone lacks.
+        ValueError: an unknown name, or strides that the backbone lacks.
     """
     if name == "vgg16":
-        if levels is not None and tuple(levels) != (2, 3, 4, 5):
-            raise ValueError("network.levels is for timm backbones; vgg16 has the paper's taps 2, 3, 4, 5")
+        if strides is not None and tuple(strides) != VGG16_STRIDES:
+            raise ValueError("network.strides is for timm backbones; vgg16 has the paper's taps of strides 2, 4, 8, 16")
         return VGG16()
     if name.startswith("timm:"):
-        return Timm(name.removeprefix("timm:"), levels or (1, 2, 3, 4, 5))
+        return Timm(name.removeprefix("timm:"), strides or None)
     raise ValueError(f"network.backbone must be vgg16 or timm:NAME, not {name!r}")

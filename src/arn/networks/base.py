@@ -32,7 +32,11 @@ class SaliencyNetwork(nn.Module):
     """
 
     input_size: int = 224
-    backbone: Any  # no value here: one of the class would stand before the module of the same name
+    backbone: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = None  # on the instance: a class attribute would hide the module that takes its place
 
     @abstractmethod
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:

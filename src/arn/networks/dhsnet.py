@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from arn.networks.backbones import VGG16
+from arn.networks.base import SaliencyNetwork
 from arn.networks.common import check_side, initialise, resample
 from arn.networks.options import RCLOptions
 from arn.networks.rcl import RecurrentConv
@@ -37,7 +38,7 @@ class Refinement(nn.Module):
         return self.predict(self.rcl(torch.cat([torch.sigmoid(self.squeeze(tap)), saliency], dim=1)))
 
 
-class DHSNet(nn.Module):
+class DHSNet(SaliencyNetwork):
     """Deep hierarchical saliency network: a coarse map from the whole picture at once, refined in four recurrent steps.
 
     VGG16 up to conv5_3; one fully connected layer reads all of conv5_3 and predicts a map of twice its side (14 x 14 x
@@ -76,7 +77,7 @@ class DHSNet(nn.Module):
             raise ValueError(f"network.predict_kernel must be odd, not {predict_kernel}")
         self.input_size = input_size
         self.grid = input_size // 16
-        self.backbone = VGG16(levels=(1, 2, 3, 4, 5))
+        self.backbone = VGG16(strides=(1, 2, 4, 8, 16))
         self.coarse = nn.Linear(self.backbone.channels[-1] * self.grid**2, (2 * self.grid) ** 2)
         self.steps = nn.ModuleList(
             Refinement(channels, rcl or {}, predict_kernel) for channels in self.backbone.channels[-2::-1]

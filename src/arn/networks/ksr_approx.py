@@ -85,7 +85,7 @@ class KSRApprox(GradientFreeNetwork):
         super().__init__()
         self.input_size, self.proposals = input_size, proposals
         self.most, self.top = most, top
-        self.backbone = VGG16(levels=(5,))
+        self.backbone = VGG16(strides=(16,))
         self.backbone.initialise()
         self.backbone.requires_grad_(False)
         width = 2 * self.backbone.channels[-1]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arn.networks.backbones import VGG16
+from arn.networks.base import SaliencyNetwork
 from arn.networks.common import check_side, fit, foreground_logit, resample
 
 WIDTH = 128
@@ -32,7 +33,7 @@ class Enlarge(nn.Module):
         return F.relu(fit(self.conv(x), size))
 
 
-class NLDF(nn.Module):
+class NLDF(SaliencyNetwork):
     """Non-local deep features: multi-resolution local features with their contrast, and one global score.
 
     VGG16's five pooled features (176, 88, 44, 22, 11 wide at 352 px) pass a 3 x 3 convolution to 128 channels and
@@ -60,7 +61,7 @@ class NLDF(nn.Module):
     def __init__(self, input_size: int = 352) -> None:
         super().__init__()
         self.input_size = input_size
-        self.backbone = VGG16(levels=(1, 2, 3, 4, 5))
+        self.backbone = VGG16(strides=(1, 2, 4, 8, 16))
         self.local = nn.ModuleList(nn.Conv2d(channels, WIDTH, 3, padding=1) for channels in self.backbone.channels)
         self.enlarge = nn.ModuleList(  # deep to shallow: each takes F, C and, but for the first, what is below it
             Enlarge((2 + deeper) * WIDTH, (1 + deeper) * WIDTH) for deeper in range(4)

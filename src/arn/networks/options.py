@@ -22,7 +22,7 @@ class AttentionOptions(TypedDict, total=False):
     """See :class:`arn.networks.attention.SelfAttention`."""
 
     enabled: bool
-    stages: Literal["all"] | Sequence[int]
+    strides: Literal["all"] | Sequence[int]
     key_pool: int
     reduction: int
 

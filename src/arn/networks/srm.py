@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arn.networks.backbones import ResNet50
+from arn.networks.base import SaliencyNetwork
 from arn.networks.common import check_side, foreground_logit, initialise, resample
 
 BINS = (6, 3, 2, 1)
@@ -20,8 +21,8 @@ class Backbones(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = ResNet50(levels=(5,))
-        self.second = ResNet50(levels=(3, 4))
+        self.first = ResNet50(strides=(32,))
+        self.second = ResNet50(strides=(8, 16))
 
     def load_imagenet(self, folder: Path | None) -> str:
         """See :meth:`arn.networks.Backbone.load_imagenet`; both start from the same weights."""
@@ -77,7 +78,7 @@ class Stage(nn.Module):
         return self.predict(torch.cat([scores, self.squeeze(self.pyramid(feature))], dim=1))
 
 
-class SRM(nn.Module):
+class SRM(SaliencyNetwork):
     """Stagewise refinement: a coarse map of stride 32, refined at stride 16 and 8 by a second network with pyramids.
 
     Stage 1: a whole ResNet-50 (12 x 12 x 2048 at 353 px), 3 x 3 to 256, 1 x 1 to two scores. Stages 2 and 3: the

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arn.networks.backbones import VGG16
+from arn.networks.base import SaliencyNetwork
 from arn.networks.common import check_side, fit, foreground_logit, initialise, resample
 
 
@@ -85,7 +86,7 @@ class Decode(nn.Module):
         return self.convs(self.upsample(x, size))
 
 
-class UCF(nn.Module):
+class UCF(SaliencyNetwork):
     """Uncertain convolutional features: an encoder with random masks on its features, and a mirrored decoder.
 
     VGG16 with BatchNorm to pool5 (14 x 14 x 512 at 448 px), the last activation of chosen blocks under R-dropout
@@ -120,10 +121,10 @@ class UCF(nn.Module):
         super().__init__()
         dropout = {"rate": 0.5, "levels": (3, 4, 5), "samples": 4, **(dropout or {})}
         self.input_size = input_size
-        self.backbone = VGG16(levels=(1, 2, 3, 4, 5), batch_norm=True)
-        unknown = sorted(set(dropout["levels"]) - set(self.backbone.levels))
+        self.backbone = VGG16(strides=(1, 2, 4, 8, 16), batch_norm=True)
+        unknown = sorted(set(dropout["levels"]) - {1, 2, 3, 4, 5})
         if unknown:
-            raise ValueError(f"network.dropout.levels names {unknown}; VGG16 has levels {list(self.backbone.levels)}")
+            raise ValueError(f"network.dropout.levels names {unknown}; VGG16 has blocks 1 to 5")
         if dropout["samples"] < 0:
             raise ValueError(f"network.dropout.samples must be 0 or more, not {dropout['samples']}")
         self.samples = dropout["samples"] if dropout["rate"] else 0

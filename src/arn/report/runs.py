@@ -181,7 +181,7 @@ def reference(found: Sequence[Variant], name: str | None) -> Variant:
         network = one.runs[0].config["network"]
         rcl, attention = network.get("rcl") or {}, network.get("attention") or {}
         off = [rcl.get("enabled") is False, attention.get("enabled") is False, rcl.get("steps", 3) != 3]
-        stages = attention.get("stages", "all")
+        stages = attention.get("strides", attention.get("stages", "all"))
         return sum(off), -len(stages) if isinstance(stages, list) else -100
 
     return min(found, key=reduced)

@@ -20,6 +20,7 @@ from arn.inference.predictor import native_map
 from arn.inference.weights import CONFIG_KEY
 from arn.metrics import SaliencyMetrics
 from arn.metrics.functional import Rows
+from arn.networks.base import SaliencyNetwork
 
 DECAYS = ("none", "cosine", "poly", "step")
 
@@ -79,7 +80,7 @@ class SaliencyTask(pl.LightningModule):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: SaliencyNetwork,
         request: TrainRequest,
         config: dict[str, Any],
         test_names: Iterable[str] = (),
@@ -120,7 +121,7 @@ class SaliencyTask(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         if self.request.freeze_backbone_norm:
-            for module in self.network.backbone.modules():  # type: ignore[union-attr]
+            for module in self.network.backbone.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
 
@@ -162,7 +163,7 @@ class SaliencyTask(pl.LightningModule):
             self.log_dict({f"test/{name}/{key}": scores[key] for key in ("mae", "max_f")})
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        backbone = getattr(self.network, "backbone", None)
+        backbone = self.network.backbone
         if backbone is None or self.request.backbone_lr == 1.0:
             groups: list[dict[str, Any]] = [{"params": list(self.network.parameters())}]
         else:

@@ -30,6 +30,7 @@ from arn.evaluation.cache import Cache
 from arn.evaluation.coverage import Covered, cover
 from arn.evaluation.results import (
     SCHEMA,
+    SCORES,
     comparisons,
     describe_methods,
     describe_protocols,
@@ -44,13 +45,11 @@ from arn.evaluation.views import View, views
 from arn.evaluation.work import Rules, Workers
 from arn.files import write_atomically
 from arn.inference.allocation import reuse_memory
-from arn.inference.methods import Checkpoint, Classical, MapFolder, Method, Onnx
+from arn.inference.methods import AnyMethod, Classical, MapFolder, Method
 from arn.metrics.functional import Rows
-from arn.metrics.measures import check_measures, listed
-from arn.metrics.protocols import get_protocol
+from arn.metrics.protocols import check_measures, get_protocol
 from arn.multirun.jobs import Job, Launcher, run_and_tell
 from arn.provenance import processor, provenance
-from arn.runs import Run
 from arn.verbs import remove_if_empty
 
 if TYPE_CHECKING:
@@ -136,12 +135,12 @@ class Found:
 
     sources: dict[str, Source]
     covered: dict[str, Covered]
-    methods: list[Method]
+    methods: list[AnyMethod]
     views: list[View] = field(default_factory=list)
     rows: dict[tuple[str, str], Rows] = field(default_factory=dict)
     seconds: dict[tuple[str, str], float | None] = field(default_factory=dict)
 
-    def of(self, dataset: str) -> list[Method]:
+    def of(self, dataset: str) -> list[AnyMethod]:
         """The methods that have maps of a data set; not all do: maps={NAME: {DATASET: FOLDER}}."""
         return [one for one in self.methods if not isinstance(one, MapFolder) or one.has(dataset)]
 
@@ -200,10 +199,10 @@ def _protocols(given: str | Sequence[str]) -> tuple[Any, ...]:
 
 
 def _columns(given: Sequence[str], rules: Rules) -> list[str]:
-    unknown = [name for name in given if name not in listed()]
+    unknown = [name for name in given if name not in SCORES]
     if unknown:
-        raise ArnError(f"columns: there is no score {', '.join(unknown)}; there are {', '.join(listed())}")
-    return [name for name in given if name in listed(rules.measures)]
+        raise ArnError(f"columns: there is no score {', '.join(unknown)}; there are {', '.join(SCORES)}")
+    return [name for name in given if SCORES[name][2] in rules.measures]
 
 
 def _workers(given: str | int) -> int:
@@ -216,7 +215,7 @@ def _workers(given: str | int) -> int:
     return given
 
 
-def _methods(plain: Mapping[str, Any]) -> list[Method]:
+def _methods(plain: Mapping[str, Any]) -> list[AnyMethod]:
     named: dict[str, dict[str, str]] = {}
     for key in ("checkpoints", "onnx", "maps", "trained_on"):
         named[key] = plain[key] or {}
@@ -226,9 +225,7 @@ def _methods(plain: Mapping[str, Any]) -> list[Method]:
     if not checkpoints and not named["onnx"] and not named["maps"] and classical is None:
         checkpoints = _at_hand(scenes="scenes" in plain["datasets"])
         classical = list(METHODS)
-    options = (plain["batch_size"], plain["device"])
-    methods: list[Method] = [Checkpoint(name, path, *options) for name, path in checkpoints.items()]
-    methods += [Onnx(name, path, plain["batch_size"]) for name, path in named["onnx"].items()]
+    methods: list[AnyMethod] = [*_networks(checkpoints, named["onnx"], plain["device"], plain["batch_size"])]
     methods += [Classical(name) for name in classical or ()]
     folders = [MapFolder(name, folder) for name, folder in named["maps"].items()]
     datasets = [Path(name).name for name in plain["datasets"]]
@@ -251,6 +248,23 @@ def _methods(plain: Mapping[str, Any]) -> list[Method]:
             tuple(trained) if isinstance(trained, list) else tuple(str(trained).split("+"))
         )
     return methods
+
+
+def _networks(checkpoints: Mapping[str, str], onnx: Mapping[str, str], device: str, batch_size: int) -> list[Method]:
+    if not checkpoints and not onnx:
+        return []  # without torch
+    from arn.inference.loading import load
+    from arn.inference.onnx import OnnxPredictor
+
+    networks: list[Method] = []
+    for name, path in checkpoints.items():
+        if Path(path).suffix == ".onnx":
+            raise ArnError(f"checkpoints.{name}={path} is an ONNX file: name it in onnx={{NAME: FILE}}")
+        networks.append(load(path, device))
+    networks += [OnnxPredictor(path) for path in onnx.values()]
+    for name, network in zip((*checkpoints, *onnx), networks, strict=True):
+        network.name, network.batch_size = name, batch_size
+    return networks
 
 
 @contextlib.contextmanager
@@ -279,10 +293,15 @@ def _at_hand(scenes: bool) -> dict[str, str]:
 
 def _last_training(scenes: bool) -> Path | None:
     """The run of the last `arn train`; where there is none for drawn scenes, a short one on them."""
-    runs = [run for run in Run.below(Path("outputs/train")) if run.finished and run.best.is_file()]
-    finished = [run.folder for run in sorted(runs, key=lambda run: run.best.stat().st_mtime)]
+    runs = sorted(
+        (path.parents[1] for path in Path("outputs/train").glob("**/checkpoints/best.ckpt")),
+        key=lambda run: (run / "checkpoints" / "best.ckpt").stat().st_mtime,
+    )
+    finished = [run for run in runs if (run / "metrics.json").is_file()]
     if not scenes:
-        finished = [run for run in finished if Checkpoint(run.name, run).trained_on != ("scenes",)]
+        from arn.inference.loading import load
+
+        finished = [run for run in finished if load(run).trained_on != ("scenes",)]
     if finished:
         console.print(f"no methods were named: the last training, {finished[-1]}, is one of them")
         return finished[-1]
@@ -336,7 +355,7 @@ def _score(
         found.views += [view for one in seen.values() for view in one]
         for method in found.of(dataset):
             if part.of == 1 and not isinstance(method, MapFolder):
-                found.seconds[method.name, dataset] = time_maker(method, source, plain["timing"], cache)  # type: ignore[arg-type]
+                found.seconds[method.name, dataset] = time_maker(method, source, plain["timing"], cache)
             begun = time.perf_counter()
             tables = score(
                 method,
@@ -362,15 +381,15 @@ def _score(
         console.print(f"scored {scored:,} maps in {spent:.1f} s, {scored / max(spent, 1e-9):.0f} a second")
 
 
-def _held_out(methods: Sequence[Method], dataset: str) -> list[str] | None:
+def _held_out(methods: Sequence[AnyMethod], dataset: str) -> list[str] | None:
     """Pictures of a data set that a method's own training left for test, where its run says so.
 
     Raises ArnError where two methods were trained on different parts: no figure would compare them.
     """
     found: dict[str, list[str]] = {}
     for method in methods:
-        splits = Run(method.source).splits_file
-        if isinstance(method, Checkpoint) and splits.is_file():
+        splits = Path(method.source) / "splits.json"
+        if method.kind == "checkpoint" and splits.is_file():
             rest = load_split(splits).get("rest", {})
             if dataset in rest:
                 found[method.name] = rest[dataset]
@@ -397,7 +416,7 @@ def _content(
         for method in found.of(view.dataset):
             rows = found.rows[method.name, view_id(view)]
             seconds = found.seconds.get((method.name, view.dataset))
-            device = None if seconds is None else method.device  # type: ignore[attr-defined]
+            device = None if seconds is None else method.device  # type: ignore[union-attr]
             of = len(view.stems) if view.stems is not None else found.covered[view.dataset].of
             entries.append(score_entry(method.name, view, rows, of, cache, **options, seconds=seconds, device=device))
     counts = {name: one.of for name, one in found.covered.items()}
@@ -530,7 +549,7 @@ def _errors(found: Found, dataset: str) -> tuple[tuple[str, ...], Any]:
     return tables[0].stems, np.array([rows["mae"] for rows in tables])
 
 
-def _maps_of(methods: Sequence[Method], dataset: str, source: Source) -> Any:
+def _maps_of(methods: Sequence[AnyMethod], dataset: str, source: Source) -> Any:
     files = {method.name: method.files(dataset) for method in methods if isinstance(method, MapFolder)}
 
     def maps(index: int) -> dict[str, Path | bytes]:

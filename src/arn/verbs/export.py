@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 from safetensors.torch import save_file
@@ -22,14 +17,17 @@ from torch import Tensor, nn
 
 from arn import __version__
 from arn.config.compose import run_hydra
-from arn.config.instantiate import to_plain
+from arn.config.requests.export import ExportRequest
 from arn.data.catalogue import CATALOGUE
 from arn.data.sources import find_source
 from arn.errors import ArnError
-from arn.inference.onnx import OnnxModel, require, write_onnx
-from arn.inference.predictor import Predictor, SquarePredictor, input_side
-from arn.inference.weights import EXPORT_FORMAT, find_weights, load_network
-from arn.networks.base import GradientFreeNetwork
+from arn.files import new_folder
+from arn.inference.methods import Picture
+from arn.inference.onnx import OnnxPredictor, require, write_onnx
+from arn.inference.predictor import Predictor, SquarePredictor
+from arn.inference.tta import with_tta
+from arn.inference.weights import EXPORT_FORMAT, TTA_FORMAT, find_weights, load_network
+from arn.networks.base import GradientFreeNetwork, SaliencyNetwork
 from arn.runs import Run
 
 FILES = ("config.json", "model.onnx", "model.safetensors")
@@ -45,39 +43,31 @@ def main(arguments: list[str]) -> None:
 
 
 def recipe(config: DictConfig) -> None:
-    plain = to_plain(config)
-    output, half, kept, mirror = Path(plain["output"]), plain["half"], plain["float32_up_to"], plain["mirror"]
-    if not isinstance(half, bool):
-        raise ArnError(f"half must be true or false, not {half!r}")
-    if not isinstance(kept, int) or isinstance(kept, bool) or kept < 0:
-        raise ArnError(f"float32_up_to is a number of values, 0 or more, not {kept!r}")
-    if not isinstance(mirror, bool | None):
-        raise ArnError(f"mirror must be true or false, not {mirror!r}")
+    request = ExportRequest.of(config)
+    output = Path(request.output)
     check_output(output)
     for package in ("onnx", "onnxscript", "onnxruntime"):
         require(package)
-    network, config_of_run = load_network(plain["checkpoint"], mirror)
+    network, config_of_run = load_network(request.checkpoint, request.tta)
     if isinstance(network, GradientFreeNetwork):
         raise ArnError(
-            f"checkpoint={plain['checkpoint']}: {type(network).__name__} works outside torch and has no ONNX form; use "
+            f"checkpoint={request.checkpoint}: {type(network).__name__} works outside torch and has no ONNX form; use "
             "its checkpoint as it is"
         )
-    described = describe(network, config_of_run, find_weights(plain["checkpoint"]), half)
-    sample = sample_pictures(config_of_run)
-
+    described = describe(network, config_of_run, find_weights(request.checkpoint), request.half)
+    original, sample = Predictor(network, config_of_run), sample_pictures(config_of_run)
     with new_folder(output) as folder:
-        save_file(stored(network, half, kept), folder / "model.safetensors", metadata={"format": "pt"})
+        weights = stored(network, request.half, request.float32_up_to)
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
         # From here on with what was read back: the ONNX file and the checks are of the files, not of the memory.
-        again, _ = load_network(folder)
-        write_onnx(again, folder / "model.onnx", onnx_metadata(described))
-        exported = Predictor(again, described)
+        again, config_again = load_network(folder)
+        write_onnx(with_tta(again, config_again["tta"]), folder / "model.onnx", onnx_metadata(described))
+        exported, tolerance = Predictor(again, config_again), HALF_TOLERANCE if request.half else TOLERANCE
         checks = [
-            Check("model.safetensors", "the checkpoint", HALF_TOLERANCE if half else TOLERANCE).run(
-                exported, Predictor(network, config_of_run), sample
-            ),
+            Check("model.safetensors", "the checkpoint", tolerance).run(exported, original, sample),
             Check("model.onnx", "model.safetensors in torch", TOLERANCE).run(
-                OnnxModel(folder / "model.onnx"), exported, sample
+                OnnxPredictor(folder / "model.onnx"), exported, sample
             ),
         ]
         sizes = {name: (folder / name).stat().st_size for name in FILES}
@@ -98,7 +88,7 @@ def check_output(output: Path) -> None:
         raise ArnError(f"output={output} holds other files ({others[0]}); name a folder of the export's own")
 
 
-def describe(network: nn.Module, config: Mapping[str, Any], weights: Path, half: bool) -> dict[str, Any]:
+def describe(network: SaliencyNetwork, config: Mapping[str, Any], weights: Path, half: bool) -> dict[str, Any]:
     """What config.json says: all that is needed to build the network again, and where it comes from.
 
     Args:
@@ -111,11 +101,13 @@ def describe(network: nn.Module, config: Mapping[str, Any], weights: Path, half:
         # A folder of the user's own is known by its name: where it lay is nobody else's business.
         trained_on = [Path(name).name for name in (config.get("data") or {}).get("train") or []]
         commit = commit_of(weights)
+    flip = config.get("tta") == "flip"
     return {
-        "format": EXPORT_FORMAT,
+        "format": TTA_FORMAT if flip else EXPORT_FORMAT,
+        **({"tta": "flip"} if flip else {}),
         "name": config.get("name", "network"),
         "network": config["network"],
-        "input_size": input_side(network),
+        "input_size": network.input_size,
         "weights": "float16" if half else "float32",
         "trained_on": trained_on,
         "commit": commit,
@@ -129,7 +121,8 @@ def commit_of(checkpoint: Path) -> str | None:
 
 
 def onnx_metadata(described: Mapping[str, Any]) -> dict[str, str]:
-    told = {key: described[key] for key in ("format", "name", "input_size", "commit", "arn")}
+    told = {key: described[key] for key in ("name", "input_size", "commit", "arn")}
+    told["format"] = EXPORT_FORMAT  # averaging over mirror images is inside, so that every ARN reads it rightly
     told["trained_on"] = ", ".join(described["trained_on"])
     return {f"arn.{key}": str(value) for key, value in told.items() if value is not None}
 
@@ -157,7 +150,7 @@ def stored(network: nn.Module, half: bool, kept: int) -> dict[str, Tensor]:
 class Sample:
     """Pictures that an export is checked on, uint8 RGB H x W x 3, and the name of the data set they are from."""
 
-    pictures: list[NDArray[np.uint8]]
+    pictures: list[Picture]
     origin: str
 
 
@@ -208,39 +201,3 @@ class Check:
                 f"{sample.origin}, where {self.allowed:g} is allowed; nothing was written"
             )
         return f"{difference:.1e} between {self.file} and {self.other} (allowed: {self.allowed:g})"
-
-
-@contextmanager
-def new_folder(output: Path) -> Iterator[Path]:
-    """A folder to fill beside ``output`` that takes its place at the end; on an error nothing is left or changed.
-
-    Raises:
-        ArnError: there is no room, or no right to write.
-    """
-    place = output.resolve()
-    made = [folder for folder in place.parents if not folder.exists()]
-    token = secrets.token_hex(4)
-    passing, former = (place.with_name(f".{place.name}.{token}.{end}") for end in ("tmp", "old"))
-    try:
-        try:
-            passing.mkdir(parents=True)
-            yield passing
-            if place.exists():
-                os.replace(place, former)
-            try:
-                os.replace(passing, place)
-            except OSError:
-                if former.exists():
-                    os.replace(former, place)
-                raise
-        except BaseException:
-            shutil.rmtree(passing, ignore_errors=True)
-            for folder in made:
-                with suppress(OSError):  # not empty: somebody else's by now
-                    folder.rmdir()
-            raise
-    except OSError as error:
-        raise ArnError(
-            f"output={output} cannot be written: {error.strerror or error}; free the disk or name another folder"
-        ) from error
-    shutil.rmtree(former, ignore_errors=True)

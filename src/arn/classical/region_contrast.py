@@ -12,7 +12,7 @@ import numpy as np
 from skimage.segmentation import felzenszwalb
 
 from arn.classical.common import Map, check_picture, min_max, resize_map
-from arn.classical.hc import COVER, LEVELS, quantise
+from arn.classical.histogram_contrast import COVER, LEVELS, quantise
 
 LONG_SIDE = 400  # pixels; ours, so that segments keep their size: the pictures of the paper's data set are 400 wide
 SCALE = 50.0  # from memory: Felzenszwalb and Huttenlocher's k, for colours in 0..255, as skimage counts it

@@ -1,0 +1,49 @@
+"""A trained network from whatever file or folder holds it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from arn.errors import ArnError
+from arn.inference.device import choose_device
+from arn.inference.onnx import OnnxPredictor
+from arn.inference.predictor import Predictor, SquarePredictor
+from arn.inference.weights import load_network
+
+
+def load(
+    path: str | os.PathLike[str] = "arn_lite",
+    device: str = "cpu",
+    bf16: bool = False,
+    *,
+    tta: str | None = None,
+    mirror: bool | None = None,
+) -> SquarePredictor:
+    """A trained network: one that came with the package, a checkpoint, a run folder, or what `arn export` wrote.
+
+    >>> arn.load().predict(picture)
+    >>> arn.load("outputs/train/latest").predict(picture)
+    >>> arn.load("exported/model.onnx").predict(picture)
+
+    Args:
+        path: a name of :data:`SHIPPED`, ``*.ckpt``, ``*.safetensors`` with its config.json beside it, ``*.onnx``, or
+            the folder of a run (its best checkpoint) or an export.
+        device: of torch, or ``auto``; an ONNX file runs on the CPU.
+        bf16: run a network of torch under bfloat16 autocast.
+        tta: ``flip`` averages over the mirrored picture, better maps for twice the time; ``none`` does not; None: as
+            was stored.
+        mirror: the older spelling of it: True is ``flip``, False is ``none``.
+
+    Raises:
+        ArnError: no such file, or not what ARN writes; `tta` for an ONNX file, whose way is fixed.
+    """
+    if mirror is not None:
+        tta = "flip" if mirror else "none"
+    if Path(path).suffix == ".onnx":
+        if tta is not None:
+            raise ArnError(f"tta={tta}: {path} is an ONNX file, where it is fixed; export it anew")
+        return OnnxPredictor(path)
+    predictor = Predictor(*load_network(path, tta), choose_device(device), bf16)
+    predictor.source = str(path)
+    return predictor

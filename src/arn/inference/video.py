@@ -1,0 +1,115 @@
+"""Videos, frame by frame, through a method and back into a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, repeat, takewhile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from arn.errors import ArnError
+from arn.files import make_folder
+from arn.inference.methods import Method, Picture
+from arn.inference.pipeline import BackgroundWriter, batches, prefetch
+from arn.inference.render import Image, render
+
+SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
+
+
+def predict_video(method: Method, source: Path, output: Path, kind: str, batch_size: int) -> int:
+    """Frame by frame into ``<output>/<stem>.mp4``, of the same size and rate, without sound; whole or not at all.
+
+    Returns:
+        How many frames there are.
+
+    Raises:
+        ArnError: the video cannot be read, or the copy not be written whole.
+    """
+    target, unfinished = output / f"{source.stem}.mp4", output / f".{source.stem}.part.mp4"
+    if target.exists() and target.samefile(source):
+        raise ArnError(f"output={output} is the video's own folder and would overwrite it; name another")
+    reader = cv2.VideoCapture(str(source))
+    try:
+        frames = read_frames(reader, source)
+        first = next(frames, None)  # its size counts: a phone's video announces the size before it is turned upright
+        if first is None:
+            raise ArnError(f"input={source}: OpenCV cannot read one frame of this video")
+        make_folder(output)
+        writer = FrameWriter(unfinished, reader.get(cv2.CAP_PROP_FPS) or 25, first.shape)
+        count = 0
+        try:
+            # One thread each: frames are read and written in their order.
+            with ThreadPoolExecutor(1) as readers, BackgroundWriter(1) as background:
+                ahead = prefetch(readers, lambda _: next(frames, None), repeat(None), 2 * batch_size)
+                rest = takewhile(lambda frame: frame is not None, ahead)
+                for batch in batches(chain([first], rest), batch_size):
+                    pictures = [frame for frame in batch if frame is not None]
+                    for picture, saliency in zip(pictures, method.maps(pictures), strict=True):
+                        background.submit(lambda p, s: writer.write(render(p, s, kind)), picture, saliency)
+                        count += 1
+        finally:
+            writer.close()
+        if count_frames(unfinished) != count:  # the writer itself tells nobody when the disk is full
+            raise ArnError(f"output={output}: the video could not be written whole; is the disk full?")
+        unfinished.replace(target)
+    finally:
+        reader.release()
+        unfinished.unlink(missing_ok=True)
+    return count
+
+
+class FrameWriter:
+    """An MP4 file of frames of one size.
+
+    An odd side is one larger in the file, its last row or column twice: the encoder takes even sides only.
+
+    Args:
+        rate: frames a second.
+        shape: H x W x ... of the frames.
+
+    Raises:
+        ArnError: OpenCV cannot write such a file.
+    """
+
+    def __init__(self, path: Path, rate: float, shape: tuple[int, ...]) -> None:
+        self.width, self.height = shape[1] + shape[1] % 2, shape[0] + shape[0] % 2
+        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (self.width, self.height))
+        if not self._writer.isOpened():
+            raise ArnError(f"output={path.parent}: OpenCV cannot write a video of {self.width} x {self.height} there")
+
+    def write(self, image: Image) -> None:
+        """Gray H x W or RGB H x W x 3."""
+        frame = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR)
+        below, right = self.height - frame.shape[0], self.width - frame.shape[1]
+        self._writer.write(cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE))
+
+    def close(self) -> None:
+        self._writer.release()
+
+
+def read_frames(reader: cv2.VideoCapture, source: Path) -> Iterator[Picture]:
+    """The frames as RGB.
+
+    Raises:
+        ArnError: a frame is of another size than the first.
+    """
+    shape = None
+    while True:
+        read, frame = reader.read()
+        if not read:
+            return
+        shape = shape or frame.shape
+        if frame.shape != shape:
+            raise ArnError(f"input={source}: its frames change size, from {shape[:2]} to {frame.shape[:2]}")
+        yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def count_frames(video: Path) -> int:
+    reader = cv2.VideoCapture(str(video))
+    try:
+        return int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
+    finally:
+        reader.release()
