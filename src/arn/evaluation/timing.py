@@ -9,11 +9,11 @@ import numpy as np
 from arn.data.sources import Source
 from arn.evaluation.cache import Cache
 from arn.files import digest
-from arn.inference.methods import Maker
+from arn.inference.methods import Method
 from arn.provenance import processor
 
 
-def time_maker(method: Maker, source: Source, pictures: int, cache: Cache) -> float | None:
+def time_maker(method: Method, source: Source, pictures: int, cache: Cache) -> float | None:
     """Median seconds a picture, made one at a time and with nothing beside it, reading and scoring apart.
 
     On up to `pictures` pictures spread evenly over the set, after two that warm up. Remembered per processor, so that a
@@ -29,7 +29,7 @@ def time_maker(method: Maker, source: Source, pictures: int, cache: Cache) -> fl
         return float(stored.decode())
     taken = []
     for turn, index in enumerate([*chosen[:2], *chosen]):
-        picture = source.read(int(index))[0]
+        picture = source.picture(int(index))
         begun = time.perf_counter()
         method.maps([picture])
         if turn >= min(2, len(chosen)):
