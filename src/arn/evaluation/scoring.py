@@ -113,7 +113,7 @@ class Scorer:
         )
 
     def _batches(self, task: _Task, todo: Sequence[int]) -> Iterator[tuple[int, Batch]]:
-        """What is still to be scored, with the number of its pictures. A network makes its maps here, in this process."""
+        """What is still to be scored, with the number of its pictures. A network makes its maps in this process."""
         method = task.method
         size = CHUNK if isinstance(method, MapFolder | Classical) else method.batch_size
         for places in _chunks(todo, size):
