@@ -20,7 +20,7 @@ from arn.errors import ArnError
 from arn.evaluation import timing, work
 from arn.evaluation.cache import Cache
 from arn.evaluation.coverage import cover
-from arn.evaluation.scoring import Part, score
+from arn.evaluation.scoring import Part, Scorer
 from arn.evaluation.work import Rules, Workers
 from arn.inference.methods import Classical, MapFolder
 from arn.metrics.protocols import get_protocol
@@ -47,7 +47,7 @@ WHOLE = Part()
 
 def scored(method, source, cache, count=1, part=WHOLE, rules=RULES):
     with Workers(count) as workers:
-        return score(method, "TINY", source, range(len(source.stems)), rules, cache, workers, part)
+        return Scorer(rules, cache, workers, part).score(method, "TINY", source, range(len(source.stems)))
 
 
 def same(a, b):
@@ -175,7 +175,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import os, time\n"
-        "from arn.benchmark.work import Workers\n"
+        "from arn.evaluation.work import Workers\n"
         "if __name__ == '__main__':\n"
         "    workers = Workers(1)\n"
         "    print(workers._started().submit(os.getpid).result(), flush=True)\n"

@@ -28,6 +28,9 @@ class Source(Protocol):
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Picture uint8 RGB H x W x 3 and gray mask uint8 H x W, at native size."""
 
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """The picture alone."""
+
     def mask(self, index: int) -> NDArray[np.uint8]:
         """The gray mask alone."""
 
@@ -55,6 +58,7 @@ class PairSource:
         self.pairs = list(pairs)
         self.stems = list(stems) if stems is not None else [pair.stem for pair in pairs]
         self.at_least = at_least
+        self._digests: dict[int, tuple[bytes, bytes]] = {}
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         pair = self.pairs[index]
@@ -67,15 +71,20 @@ class PairSource:
         check_same_size(pair, picture, mask)
         return picture, mask
 
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        return read_picture(self.pairs[index].picture, self.at_least)
+
     def mask(self, index: int) -> NDArray[np.uint8]:
         place = self.pairs[index].mask
         assert place is not None
         return read_mask(place)
 
     def digests(self, index: int) -> tuple[bytes, bytes]:
-        pair = self.pairs[index]
-        assert pair.mask is not None
-        return file_digest(pair.picture), file_digest(pair.mask)
+        if index not in self._digests:  # every method of a bench asks for them
+            pair = self.pairs[index]
+            assert pair.mask is not None
+            self._digests[index] = file_digest(pair.picture), file_digest(pair.mask)
+        return self._digests[index]
 
     def only(self, indices: Sequence[int]) -> PairSource:
         chosen = [self.pairs[index] for index in indices]
@@ -92,6 +101,9 @@ class SceneSource:
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         return scenes.scene(self.part, self.numbers[index])
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        return self.read(index)[0]
 
     def mask(self, index: int) -> NDArray[np.uint8]:
         return self.read(index)[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from arn.errors import ArnError
@@ -68,49 +68,37 @@ def describe_protocols(protocols: Iterable[Protocol]) -> list[dict[str, str]]:
     return [{"name": one.name, "description": one.description, "source": one.source} for one in protocols]
 
 
-def score_entry(
-    method: str,
-    view: View,
-    rows: Rows,
-    of: int,
-    cache: Cache,
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
-    seconds: float | None = None,
-    device: str | None = None,
-) -> dict[str, Any]:
-    """A method on a view: every aggregate with its bootstrap interval, and the curves.
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are drawn for intervals and tests; without resamples there are neither."""
 
-    `of`: pictures of the set, `len(rows)` of which were scored.
-    """
+    resamples: int = 10_000
+    confidence: float = 0.95
+    seed: int = 0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def score_entry(rows: Rows, cache: Cache, sampling: Sampling) -> dict[str, Any]:
+    """A method on a view: every aggregate with its bootstrap interval, and the curves."""
     scores = rows.compute()
     names = listed(rows.measures)
-    key = _statistics_key("interval", [rows], names, resamples, confidence, seed)
-    intervals = _kept(
-        cache,
-        key,
-        lambda: (
-            {
-                name: [one.low, one.high, one.standard_error]
-                for name, one in bootstrap(rows, names, resamples=resamples, confidence=confidence, seed=seed).items()
-            }
-            if resamples and len(rows) > 1
-            else {}
-        ),
-    )
+
+    def compute() -> dict[str, Any]:
+        if not sampling.resamples or len(rows) < 2:
+            return {}
+        intervals = bootstrap(rows, names, **sampling.options)
+        return {name: [one.low, one.high, one.standard_error] for name, one in intervals.items()}
+
+    intervals = _kept(cache, _statistics_key("interval", [rows], names, sampling), compute)
     return {
-        "method": method,
-        "view": view_id(view),
         "pictures": len(rows),
-        "of": of,
         "values": {name: value for name, value in scores.items() if isinstance(value, float)},
-        "intervals": {name: found[:2] for name, found in intervals.items()},
-        "standard_errors": {name: found[2] for name, found in intervals.items()},
+        "intervals": {name: interval[:2] for name, interval in intervals.items()},
+        "standard_errors": {name: interval[2] for name, interval in intervals.items()},
         "curves": {name: scores[name].tolist() for name in kept_curves(rows.measures)},
-        "seconds_per_picture": seconds,
-        "device": device,
     }
 
 
@@ -121,66 +109,65 @@ def ranked(entries: Iterable[Mapping[str, Any]], score: str) -> list[Mapping[str
 
 
 def comparisons(
-    entries: Sequence[Mapping[str, Any]],
-    rows: Mapping[tuple[str, str], Rows],
-    cache: Cache,
-    *,
-    resamples: int,
-    confidence: float,
-    seed: int,
+    entries: Sequence[Mapping[str, Any]], rows: Mapping[tuple[str, str], Rows], cache: Cache, sampling: Sampling
 ) -> list[dict[str, Any]]:
     """The best method of each view and score against the next: difference, interval, and p of the sign-flip test.
 
     `rows`: by method and view. P values are corrected over all comparisons together (Holm); a difference is called
     significant where the corrected one is at most 1 - confidence.
     """
-    options: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
-    views = dict.fromkeys(one["view"] for one in entries)
-    found: list[dict[str, Any]] = []
-    for view in views:
-        here = [one for one in entries if one["view"] == view]
-        if len(here) < 2 or here[0]["pictures"] < 2 or not resamples:
-            continue
-        names = scores_in(here[:1])
-        pairs: dict[tuple[str, str], list[str]] = {}
-        for name in names:
-            best, following = ranked(here, name)[:2]
-            pairs.setdefault((best["method"], following["method"]), []).append(name)
-        for (best_name, next_name), scores in pairs.items():
-            first, second = rows[best_name, view], rows[next_name, view]
-            key = _statistics_key("comparison", [first, second], scores, resamples, confidence, seed)
-
-            def computed(a: Rows = first, b: Rows = second, names: list[str] = scores) -> dict[str, Any]:
-                return {name: asdict(one) for name, one in compare(a, b, names, **options).items()}
-
-            for name, one in _kept(cache, key, computed).items():
-                gap = one["difference"]
-                found.append(
-                    {
-                        "view": view,
-                        "score": name,
-                        "first": best_name,
-                        "second": next_name,
-                        "difference": gap["estimate"],
-                        "low": gap["low"],
-                        "high": gap["high"],
-                        "p": one["p_sign_flip"],
-                    }
-                )
-    corrected = holm({str(number): one["p"] for number, one in enumerate(found)})
-    for number, one in enumerate(found):
+    results: list[dict[str, Any]] = []
+    for view in dict.fromkeys(entry["view"] for entry in entries):
+        here = [entry for entry in entries if entry["view"] == view]
+        if len(here) > 1 and here[0]["pictures"] > 1 and sampling.resamples:
+            results += _comparisons_of(view, here, rows, cache, sampling)
+    corrected = holm({str(number): one["p"] for number, one in enumerate(results)})
+    for number, one in enumerate(results):
         one["p_holm"] = corrected[str(number)]
-        one["significant"] = one["p_holm"] <= 1 - confidence
+        one["significant"] = one["p_holm"] <= 1 - sampling.confidence
+    return results
+
+
+def _comparisons_of(
+    view: str,
+    entries: Sequence[Mapping[str, Any]],
+    rows: Mapping[tuple[str, str], Rows],
+    cache: Cache,
+    sampling: Sampling,
+) -> list[dict[str, Any]]:
+    """Those of one view, in the order of tables; scores with the same two methods are tested together."""
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for name in scores_in(entries[:1]):
+        best, following = ranked(entries, name)[:2]
+        pairs.setdefault((best["method"], following["method"]), []).append(name)
+    results = []
+    for (first, second), names in pairs.items():
+        ours, theirs = rows[first, view], rows[second, view]
+
+        def compute(a: Rows = ours, b: Rows = theirs, names: list[str] = names) -> dict[str, Any]:
+            return {name: asdict(one) for name, one in compare(a, b, names, **sampling.options).items()}
+
+        for name, one in _kept(cache, _statistics_key("comparison", [ours, theirs], names, sampling), compute).items():
+            gap = one["difference"]
+            results.append(
+                {
+                    "view": view,
+                    "score": name,
+                    "first": first,
+                    "second": second,
+                    "difference": gap["estimate"],
+                    "low": gap["low"],
+                    "high": gap["high"],
+                    "p": one["p_sign_flip"],
+                }
+            )
     order = listed()
-    places = {view: number for number, view in enumerate(views)}
-    return sorted(found, key=lambda one: (places[one["view"]], order.index(one["score"])))
+    return sorted(results, key=lambda one: order.index(one["score"]))
 
 
-def _statistics_key(
-    what: str, tables: Sequence[Rows], names: Sequence[str], resamples: int, confidence: float, seed: int
-) -> bytes:
+def _statistics_key(what: str, tables: Sequence[Rows], names: Sequence[str], sampling: Sampling) -> bytes:
     parts: list[str | bytes] = [what, code_version("arn.evaluation.statistics", "arn.metrics"), repr(list(names))]
-    parts.append(repr((resamples, confidence, seed)))
+    parts.append(repr(sampling))
     for rows in tables:
         parts += [repr(rows.protocol), repr(rows.stems), rows.table.tobytes()]
     return digest(*parts)

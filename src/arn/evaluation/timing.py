@@ -29,7 +29,7 @@ def time_maker(method: Method, source: Source, pictures: int, cache: Cache) -> f
         return float(stored.decode())
     taken = []
     for turn, index in enumerate([*chosen[:2], *chosen]):
-        picture = source.read(int(index))[0]
+        picture = source.picture(int(index))
         begun = time.perf_counter()
         method.maps([picture])
         if turn >= min(2, len(chosen)):

@@ -44,7 +44,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Job:
+class Batch:
     """Some pictures of a data set for one method.
 
     Attributes:
@@ -67,37 +67,40 @@ class Job:
 Scored = list[tuple[str, tuple[NDArray[np.float64], ...]]]
 
 
-def do(job: Job) -> Scored:
+def score_batch(batch: Batch) -> Scored:
     """Stem and rows, one a protocol, of each picture. Raises ArnError naming the method, data set and stem."""
-    found: Scored = []
-    for index, stem in enumerate(job.source.stems):
-        picture = None
-        given = job.maps[index]
-        if given is None:
-            key = job.map_keys[index]
-            levels = stored_map(job.cache, key)
-            if levels is None:
-                assert job.maker is not None
-                picture, mask = job.source.read(index)
-                levels = eight_bits(np.asarray(job.maker.maps([picture])[0]))
-                store_map(job.cache, key, levels)
-        else:
-            levels = read_map(given) if isinstance(given, Path) else given
-        if picture is None:
-            mask = job.source.mask(index)
+    scored: Scored = []
+    for index, stem in enumerate(batch.source.stems):
+        levels, mask = _map_and_mask(batch, index)
         rows = []
         try:
-            keys = job.rules.keys(job.map_keys[index], job.mask_keys[index])
-            for protocol, key in zip(job.rules.protocols, keys, strict=True):
-                row = stored_row(job.cache, key, job.rules.measures)
+            keys = batch.rules.keys(batch.map_keys[index], batch.mask_keys[index])
+            for protocol, key in zip(batch.rules.protocols, keys, strict=True):
+                row = stored_row(batch.cache, key, batch.rules.measures)
                 if row is None:
-                    row = score_row(levels, mask, protocol, job.rules.measures, stem)
-                    job.cache.put(key, row.tobytes())
+                    row = score_row(levels, mask, protocol, batch.rules.measures, stem)
+                    batch.cache.put(key, row.tobytes())
                 rows.append(row)
         except ArnError as error:
-            raise ArnError(f"{job.method} on {job.dataset}: {error}") from error
-        found.append((stem, tuple(rows)))
-    return found
+            raise ArnError(f"{batch.method} on {batch.dataset}: {error}") from error
+        scored.append((stem, tuple(rows)))
+    return scored
+
+
+def _map_and_mask(batch: Batch, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A picture's map, made if need be, and its mask; the picture itself is read only to make the map."""
+    given = batch.maps[index]
+    if given is not None:
+        return read_map(given) if isinstance(given, Path) else given, batch.source.mask(index)
+    key = batch.map_keys[index]
+    levels = stored_map(batch.cache, key)
+    if levels is not None:
+        return levels, batch.source.mask(index)
+    assert batch.maker is not None
+    picture, mask = batch.source.read(index)
+    levels = eight_bits(np.asarray(batch.maker.maps([picture])[0]))
+    store_map(batch.cache, key, levels)
+    return levels, mask
 
 
 def stored_row(cache: Cache, key: bytes, measures: tuple[str, ...]) -> NDArray[np.float64] | None:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from arn.data.datamodule import SaliencyDataModule
 from arn.data.transforms import resize
 from arn.errors import ArnError
-from arn.inference.predictor import input_side
 from arn.networks.base import GradientFreeNetwork
 from arn.runs import Run
 from arn.training.callbacks import Throughput
@@ -51,7 +50,7 @@ def fit(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModule,
     assert isinstance(network, GradientFreeNetwork)
     if not resumed:
         begun = time.perf_counter()
-        pairs = pairs_once(datamodule, input_side(network), task.seed, report=trainer.is_global_zero)
+        pairs = pairs_once(datamodule, network.input_size, task.seed, report=trainer.is_global_zero)
         try:
             network.learn(pairs, task.seed)
         except ValueError as error:
