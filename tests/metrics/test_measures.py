@@ -98,6 +98,21 @@ def test_a_measure_fills_all_its_columns_and_scores_have_labels(name: str) -> No
             assert one.of in (held if one.take == "average" else curves)
 
 
+@pytest.mark.parametrize("given", ["levels", "floats"])
+def test_what_measures_share_is_computed_once(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    from arn.metrics import kernels
+
+    calls: list[str] = []
+    for name in ("joint_counts", "level_table", "adaptive_counts", "normalised", "value_counts"):
+        compiled = getattr(kernels, name)
+        monkeypatch.setattr(kernels, name, lambda *a, of=name, run=compiled: (calls.append(of), run(*a))[1])
+    _, saliency, mask = next(pictures(50))
+    protocol = get_protocol("salmetric")
+    score_row(saliency if given == "levels" else saliency / 255, mask, protocol)
+    expected = {"levels": ["adaptive_counts", "joint_counts", "level_table"], "floats": ["normalised", "value_counts"]}
+    assert sorted(calls) == expected[given]
+
+
 def test_a_file_dropped_in_is_scored_averaged_and_resampled(toy: tuple[str, ...]) -> None:
     assert toy == (*MEASURES, "toy")
     _, saliency, mask = next(pictures(50))

@@ -610,6 +610,7 @@ def test_a_score_and_a_curve_are_marked_by_the_direction_that_the_data_give(chro
     rows = dict(zip(opened.methods, opened.all("table.scores tbody tr"), strict=True))
     assert [one.text for one in rows[SECOND].find_elements("css selector", ".best .value")] == [".1900"]
     assert opened.texts("#curves figcaption")[1] == "BER against threshold"
+    assert opened.texts("#curves .options label") == ["F-measure", "E-measure", "BER"]
     assert opened.texts("table.legend thead th")[1:] == [
         "Threshold of best BER",
         "Precision",
