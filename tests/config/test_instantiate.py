@@ -91,6 +91,7 @@ class Known(Own):
         {"sizes": {0: 1}, "names": ["a"], "pair": [0, 0.5]},
         {"sizes": None, "workers": 3, "inner": {"steps": 2, "kind": "b"}},
         {"workers": "auto", "inner": None, "made": {"_target_": "arn.x.Own"}},
+        {"made": "what a class of its own makes of it"},
         {"anything": "abc", "lr": {"_target_": "arn.x.lr"}},
     ],
 )
@@ -102,8 +103,8 @@ def test_arguments_that_fit(given):
     ("given", "message"),
     [
         ({"lr": "abc"}, r"place\.lr=abc: must be a number"),
-        ({"lr": True}, r"place\.lr=True: must be a number"),
-        ({"lr": None}, r"place\.lr=None"),
+        ({"lr": True}, r"place\.lr=true: must be a number"),
+        ({"lr": None}, r"place\.lr=null: must be a number"),
         ({"steps": 1.5}, r"place\.steps=1\.5: must be a whole number"),
         ({"on": "yes"}, r"place\.on=yes: must be true or false"),
         ({"name": 3}, r"place\.name=3: must be text or null"),

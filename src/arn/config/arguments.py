@@ -47,11 +47,16 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], place:
             raise no_such_key(key, known, f"{place}.")
         hint = hints.get(key, Any)
         if fits(value, hint) is False:
-            raise ArnError(f"{name}={value}: must be {wanted(hint)}")
+            raise ArnError(f"{name}={as_typed(value)}: must be {wanted(hint)}")
         if get_origin(hint) is Annotated and isinstance(value, Mapping) and "_target_" not in value:
             for options in get_args(hint)[1:]:
                 if is_typeddict(options) or inspect.isroutine(options) or inspect.isclass(options):
                     check_arguments(options, value, name)
+
+
+def as_typed(value: Any) -> str:
+    """A value as a command line has it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def no_such_key(key: str, known: Iterable[str], place: str) -> ArnError:
@@ -60,7 +65,7 @@ def no_such_key(key: str, known: Iterable[str], place: str) -> ArnError:
 
 
 def _hints(target: Any) -> dict[str, Any]:
-    """None for what cannot be resolved, such as a name that is imported for type checkers alone."""
+    """By argument; empty where one cannot be resolved, such as a name that is imported for type checkers alone."""
     try:
         named = target.__init__ if inspect.isclass(target) and not is_typeddict(target) else target
         return get_type_hints(named, include_extras=True)
@@ -80,7 +85,7 @@ def fits(value: Any, hint: Any) -> bool | None:
     if origin is Literal:
         return any(value == one and type(value) is type(one) for one in arguments)
     if origin in (Union, types.UnionType):
-        answers = {fits(value, one) for one in arguments}
+        answers = {fits(value, part) for part in arguments if value is None or part is not type(None)}
         return True if True in answers else False if False in answers else None
     kind = origin or hint
     if not inspect.isclass(kind) or kind is Any:
@@ -112,8 +117,10 @@ def wanted(hint: Any) -> str:
         parts = [one for one in arguments if not (one is int and float in arguments)]
         return " or ".join(dict.fromkeys(text for text in map(wanted, parts) if text))
     kind = origin or hint
-    if inspect.isclass(kind) and issubclass(kind, Iterable) and origin is not None:
-        if issubclass(kind, Mapping):
-            return "a mapping"
-        return " ".join(["a list", *(f"of {wanted(one)}" for one in arguments[:1] if wanted(one))])
-    return "a path" if inspect.isclass(kind) and issubclass(kind, os.PathLike) else ""
+    if not inspect.isclass(kind):
+        return ""
+    if issubclass(kind, Mapping):
+        return "a mapping"
+    if issubclass(kind, Iterable):
+        return " ".join(["a list", *(f"of {wanted(each)}" for each in arguments[:1] if wanted(each))])
+    return "a path" if issubclass(kind, os.PathLike) else ""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Protocol, TypeVar, get_args, get_origin, get_
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from arn.config.arguments import no_such_key
+from arn.config.arguments import as_typed, no_such_key
 from arn.config.instantiate import to_plain
 from arn.errors import ArnError
 
@@ -118,8 +118,7 @@ def check_limits(key: str, value: Any, limits: Sequence[Limit]) -> None:
     for limit in limits:
         instead = None if value is None else limit(value)
         if instead is not None:
-            shown = str(value).lower() if isinstance(value, bool) else value
-            raise ArnError(f"{key}={shown}: must be {instead}")
+            raise ArnError(f"{key}={as_typed(value)}: must be {instead}")
 
 
 def _limits(hint: Any) -> list[Limit]:

@@ -9,6 +9,9 @@ A scene depends on its seed and index alone. To give the same pixels on every ma
 `RandomState`, whose stream is frozen, and whole arrays are treated only with operations that IEEE arithmetic defines
 exactly (+ - * / and comparisons, one at a time), or drawn by OpenCV in integers. No sin, exp or matrix product of whole
 arrays: these differ in the last bit between processors.
+
+The module is long because it is one drawing from ground to grain: every draw of random numbers comes in an order of its
+own, which parts in several files would hide.
 """
 
 from __future__ import annotations
