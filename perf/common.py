@@ -18,6 +18,7 @@ from typing import Any
 
 from arn.data.layout import Pair, find_dataset
 from arn.errors import ArnError
+from arn.provenance import processor_name
 
 METHODS = ("Amulet", "DSS", "PiCANet")
 OUTPUT = Path("outputs") / "perf"
@@ -25,15 +26,11 @@ OUTPUT = Path("outputs") / "perf"
 
 def machine() -> dict[str, Any]:
     """Processor, cores, memory and system; no names of hosts or folders."""
-    processor = platform.processor() or platform.machine()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                processor = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
-    found: dict[str, Any] = {"processor": processor, "architecture": platform.machine(), "cores": os.cpu_count()}
+    found: dict[str, Any] = {
+        "processor": processor_name(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+    }
     if hasattr(os, "sched_getaffinity"):
         found["cores_allowed"] = len(os.sched_getaffinity(0))
     if hasattr(os, "getloadavg"):
@@ -113,7 +110,7 @@ def data_root() -> Path:
 
 
 def real_pairs(every: int = 1) -> list[tuple[str, Path, Path]]:
-    """(name, map, mask): every so-manieth published map of the SOD data set, of three methods."""
+    """(name, map, mask): every n-th published map of the SOD data set, of three methods."""
     root = data_root() / "SOD"
     pairs = [
         (f"{method}/{path.stem}", path, root / "masks" / path.name)
@@ -126,7 +123,7 @@ def real_pairs(every: int = 1) -> list[tuple[str, Path, Path]]:
 
 
 def ecssd(every: int = 1) -> list[Pair]:
-    """Every so-manieth picture of ECSSD with its mask."""
+    """Every n-th picture of ECSSD with its mask."""
     try:
         return find_dataset("ECSSD")[::every]
     except ArnError as error:

@@ -119,11 +119,12 @@ def predict(content: dict[str, Any]) -> list[str]:
     told = f"{between(content['times one after the other'])} times one step after the other"
     share = f"{100 * content['share of the network alone']['median']:.0f} % of the network alone"
     same = "the same" if content["same maps"] else "NOT the same"
+    startup = f" Start-up apart: {between(content['startup'])} s." if "startup" in content else ""
     return [
         *measured(content),
         *table([f"{content['pictures']} pictures, {content['network']}", "pictures/s"], rows),
         "",
-        f"{told}, {share}; maps byte for byte {same}.",
+        f"{told}, {share}; maps byte for byte {same}.{startup}",
     ]
 
 

@@ -217,6 +217,32 @@ def test_every_block_of_the_page_is_rendered_from_its_figures(tmp_path):
         tables.render("<!-- other --><!-- end other -->", tmp_path)
 
 
+def test_start_up_is_taken_off_the_rate_of_predict(tmp_path, monkeypatch):
+    """Five pictures, start-up with one of them 3 s, all of them 5 s: half a second for each of the other four."""
+    common, predict, tables = suite("common"), suite("predict"), suite("tables")
+    monkeypatch.setattr(common, "OUTPUT", tmp_path)
+    monkeypatch.setattr(predict, "data_root", lambda: tmp_path)
+
+    def timed(*command):
+        source, output = (Path(item.partition("=")[2]) for item in command[2:4])
+        paths = sorted(source.iterdir()) if source.is_dir() else [source]
+        for target in (output, output.parent / "b"):
+            target.mkdir(exist_ok=True)
+            for path in paths:
+                (target / f"{path.stem}.png").write_bytes(path.read_bytes())
+        return 3.0 + 0.5 * (len(paths) - 1)
+
+    monkeypatch.setattr(predict, "timed", timed)
+    monkeypatch.setattr(predict, "in_process", lambda *_: [1.0, 0.25])
+    predict.main(["--pictures", "5", "--repeats", "2"])
+    content = json.loads((tmp_path / "predict.json").read_text())
+    assert [content["rates"][way]["median"] for way in predict.WAYS] == [2.0, 1.0, 4.0]
+    assert content["startup"]["median"] == 3.0
+    assert content["times one after the other"]["median"] == 2.0
+    assert content["same maps"]
+    assert tables.predict(content)[-1].endswith("Start-up apart: 3.00 (3.00 .. 3.00) s.")
+
+
 def test_accuracy_scores_the_shipped_network_at_each_side(tmp_path, monkeypatch, capsys):
     """Drawn scenes in place of ECSSD; the table has what the suite wrote."""
     from PIL import Image

@@ -35,18 +35,19 @@ def _commit() -> str | None:
     return told.stdout.strip() or None
 
 
+def processor_name() -> str:
+    """`AMD EPYC 9B14`, or the architecture where the system does not tell."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name") and (name := line.partition(":")[2].strip()):
+                return name
+    return platform.processor() or platform.machine()
+
+
 def processor() -> str:
     """This machine's processor and how many of it a process may use: `AMD EPYC 9B14, 2 cores`."""
-    name = ""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    except OSError:
-        pass
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name or platform.processor() or platform.machine()}, {cores} cores"
+    return f"{processor_name()}, {cores} cores"
 
 
 @cache

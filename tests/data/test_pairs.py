@@ -205,6 +205,21 @@ def test_a_truncated_picture_is_an_error_that_names_it(tmp_path, kind, share):
         assert str(cut) in str(caught.value)
 
 
+def test_verify_and_audit_read_a_picture_once(tmp_path, rgb, monkeypatch):
+    """Bytes that were read already are decoded as the file is."""
+    from arn.data import audit, verify
+
+    Image.fromarray(rgb).save(tmp_path / "a.jpg")
+    pair = Pair("a", tmp_path / "a.jpg", None)
+    whole, read = read_picture(pair.picture), []
+    original = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: read.append(self) or original(self))
+    verify._look(pair)
+    audit._print(pair)
+    assert read == [pair.picture] * 2
+    assert np.array_equal(read_picture(tmp_path / "gone.jpg", data=original(pair.picture)), whole)
+
+
 def test_a_jpeg_that_lost_only_its_last_bytes_is_truncated_too(tmp_path, rgb):
     path = stored(tmp_path / "a.jpg", rgb)
     path.write_bytes(path.read_bytes()[:-40])

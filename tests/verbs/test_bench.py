@@ -129,6 +129,25 @@ def test_bad_arguments(tiny_dataset, maps, tmp_path, capsys, argument, names):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "argument",
+    ["batch_size=0", "resamples=-1", "confidence=1", "timing=-1", "browser=-1", "workers=many", "cashe=null"],
+)
+def test_values_beyond_their_limits_are_named(tiny_dataset, tmp_path, capsys, argument):
+    assert bench(tmp_path / "run", tiny_dataset, "methods=[mb]", argument.replace("cashe", "+cashe")) == 2
+    assert argument.partition("=")[0] in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_name_needs_no_list(tiny_dataset, tmp_path):
+    names = ["methods=mb", "protocol=pysod", "measures=mae", "columns=mae"]
+    given = [f"datasets={tiny_dataset}", *names, "resamples=0", "timing=0", "figures=false", "browser=0"]
+    assert main(["bench", *given, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    (row,) = rows(tmp_path / "run")
+    assert (row["method"], row["dataset"], row["protocol"]) == ("mb", "TINY", "pysod")
+    assert float(row["mae"]) > 0
+
+
 def test_training_free_method_on_drawn_scenes(tmp_path, monkeypatch):
     monkeypatch.setitem(scenes.COUNTS, "test", 6)
     assert main(["bench", "methods=[mb]", f"hydra.run.dir={tmp_path / 'run'}"]) == 0

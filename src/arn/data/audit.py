@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from arn.data.images import PICTURE_SUFFIXES, read_picture
+from arn.data.images import PICTURE_SUFFIXES, read_bytes, read_picture
 from arn.data.layout import Pair, find_dataset, find_pairs
 from arn.files import write_atomically
 
@@ -135,9 +135,10 @@ class _Print:
 
 
 def _print(pair: Pair) -> _Print:
-    picture = read_picture(pair.picture)
+    data = read_bytes(pair.picture)
+    picture = read_picture(pair.picture, data=data)
     return _Print(
-        file=hashlib.sha256(pair.picture.read_bytes()).digest(),
+        file=hashlib.sha256(data).digest(),
         pixels=hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest(),
         thumbnail=thumbnail(picture),
     )

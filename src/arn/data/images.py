@@ -28,18 +28,18 @@ PICTURE_SUFFIXES = frozenset(
 GRAY_TOLERANCE = 16
 
 
-def read_picture(path: Path, at_least: int | None = None) -> NDArray[np.uint8]:
+def read_picture(path: Path, at_least: int | None = None, data: bytes | None = None) -> NDArray[np.uint8]:
     """A picture as uint8 RGB, H x W x 3, the way up that its EXIF orientation says.
 
     With ``at_least``, px, a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size (a side rounded up), which costs a
     fraction, as long as its shorter side stays at least that: near to area-averaging, but not equal to it, so for
-    training only.
+    training only. ``data``: what the file holds, where it was read already.
 
     Gray and palette pictures become RGB; transparency is laid over white, as viewers do; CMYK is converted without
     colour management, and embedded colour profiles are ignored; of 16 bits the upper 8 are kept. The first frame of an
     animation. Raises ArnError naming the file when it is missing, truncated or no picture.
     """
-    data = read_bytes(path)
+    data = read_bytes(path) if data is None else data
     if _is_ordinary_jpeg(data):
         # Twice as fast as PIL and equal to it bit for bit (both decode with libjpeg-turbo; asserted on real pictures).
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION

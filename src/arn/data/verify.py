@@ -92,8 +92,9 @@ def _look(pair: Pair) -> _Seen:
     seen = _Seen()
     picture = mask = None
     try:
-        seen.digest = hashlib.sha256(read_bytes(pair.picture)).digest()
-        picture = read_picture(pair.picture)
+        data = read_bytes(pair.picture)
+        seen.digest = hashlib.sha256(data).digest()
+        picture = read_picture(pair.picture, data=data)
     except ArnError as error:
         seen.unreadable.append(str(error))
     if pair.mask is None:
