@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import arn
+from arn.config.upgrade import upgrade_network
 from arn.data.scenes import draw_scene
 from arn.errors import ArnError
 from arn.inference import weights as module
@@ -29,7 +30,7 @@ NETWORK = {
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
-    network = ARN(**{key: value for key, value in NETWORK.items() if key != "_target_"})
+    network = ARN(**{key: value for key, value in upgrade_network(NETWORK).items() if key != "_target_"})
     save_file(network.state_dict(), folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"format": 1, "name": "small", "network": NETWORK}))
     return folder
