@@ -9,14 +9,13 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from arn.errors import ArnError
 from arn.evaluation.cache import Cache
-from arn.evaluation.results import comparisons, ranked, score_entry, view_id
+from arn.evaluation.results import Sampling, comparisons, ranked, score_entry, view_id
 from arn.evaluation.statistics import bootstrap, compare
 from arn.evaluation.views import views
 from arn.metrics import SaliencyMetrics, measures
@@ -152,14 +151,18 @@ def test_a_file_dropped_in_is_scored_averaged_and_resampled(toy: tuple[str, ...]
 def test_a_file_dropped_in_is_printed_and_shown(toy: tuple[str, ...], tmp_path: Path) -> None:
     (view,) = views("TINY", "arn2018")
     cache = Cache(tmp_path / "cache")
-    options: dict[str, Any] = {"resamples": 50, "confidence": 0.95, "seed": 0}
+    sampling = Sampling(resamples=50)
     protocol = get_protocol("arn2018")
     tables = {
         name: Rows.of(protocol, toy, [(stem, score_row(s, m, protocol, toy)) for stem, s, m in pictures(noise)])
         for name, noise in (("bad", 120), ("good", 20))
     }
-    entries = [score_entry(name, view, rows, 8, cache, **options) for name, rows in tables.items()]
-    tested = comparisons(entries, {(name, view_id(view)): one for name, one in tables.items()}, cache, **options)
+    unscored = {"of": 8, "seconds_per_picture": None, "device": None}
+    entries = [
+        {"method": name, "view": view_id(view), **unscored, **score_entry(rows, cache, sampling)}
+        for name, rows in tables.items()
+    ]
+    tested = comparisons(entries, {(name, view_id(view)): one for name, one in tables.items()}, cache, sampling)
     assert [one["method"] for one in ranked(entries, "min_toy")] == ["good", "bad"]
     assert {(one["first"], one["second"]) for one in tested if "toy" in one["score"]} == {("good", "bad")}
     assert len(entries[0]["curves"]["toy_curve"]) == 256

@@ -175,7 +175,6 @@ def test_side_outputs_are_shallow_to_deep():
         ({"decoder": {"channels": [8, 8]}}, "network.decoder.channels"),
         ({"rcl": {"lrn_window": 4}}, "odd"),
         ({"strides": [1, 2]}, "network.strides"),
-        ({"mirror": True}, "tta=flip"),
     ],
 )
 def test_wrong_options_name_their_key(options, message):
