@@ -1,4 +1,4 @@
-"""Every network can learn eight real pictures by heart: gradients reach what they must, and the loss means the mask."""
+"""Every network can learn eight real pictures until it overfits: gradients reach what they must, and the loss means the mask."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def max_f(network, pictures, masks):
     return float(metric.compute()["max_f"])
 
 
-def learn_by_heart(network, pictures, masks):
+def overfit(network, pictures, masks):
     """max F before and after."""
     network = network.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-4)
@@ -54,12 +54,12 @@ def learn_by_heart(network, pictures, masks):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_eight_real_pictures_are_learnt_by_heart(name, eight, data_dir):
+def test_eight_real_pictures_can_be_overfit(name, eight, data_dir):
     torch.manual_seed(0)
     network = NETWORKS[name](input_size=SIDE)
     if name != "srm":  # there are no weights of ResNet-50 among the data: it learns these from random numbers
         network.backbone.load_imagenet(data_dir / "weights")
-    begun, reached = learn_by_heart(network, *eight)
+    begun, reached = overfit(network, *eight)
     assert begun < 0.9
     assert reached > 0.95
 
@@ -69,6 +69,6 @@ def test_so_they_are_on_another_backbone(name, eight):
     """The decoder on extractors that nobody made it for, from random numbers."""
     torch.manual_seed(0)
     network = ARN(backbone=f"timm:{name}", strides=[4, 8, 16, 32], input_size=SIDE, decoder={"batch_norm": True})
-    begun, reached = learn_by_heart(network, *eight)
+    begun, reached = overfit(network, *eight)
     assert begun < 0.9
     assert reached > 0.95

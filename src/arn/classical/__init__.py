@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 Method = Callable[[np.ndarray], np.ndarray]
 
-# name -> (module, function). No module is called like a function here: imported, it would take the function's place as
-# attribute of this package. The module carries the description and its sources, the function the constants.
+# name -> (module, function). The module carries the description and its sources, the function the constants.
 _FUNCTIONS = {
     "mb": ("mbd", "mb"),
     "mb_plus": ("mbd", "mb_plus"),
@@ -38,7 +37,9 @@ def _deferred(name: str, module: str, function: str) -> Method:
     """The method `name`, whose module is imported on the first call; keyword arguments are passed on."""
 
     def method(picture: np.ndarray, **constants: Any) -> np.ndarray:
-        saliency: np.ndarray = getattr(importlib.import_module(f"{__name__}.{module}"), function)(picture, **constants)
+        home = importlib.import_module(f"{__name__}.{module}")
+        globals()[name] = method  # a module of the method's own name has just taken its place as attribute
+        saliency: np.ndarray = getattr(home, function)(picture, **constants)
         return saliency
 
     method.__name__ = method.__qualname__ = name
@@ -48,7 +49,11 @@ def _deferred(name: str, module: str, function: str) -> Method:
 
 METHODS: dict[str, Method] = {name: _deferred(name, *where) for name, where in _FUNCTIONS.items()}
 
-mb, mb_plus, rbd = METHODS["mb"], METHODS["mb_plus"], METHODS["rbd"]
-hc, rc, itti_koch = METHODS["hc"], METHODS["rc"], METHODS["itti_koch"]
+globals().update(METHODS)  # from arn.classical import rbd
 
-__all__ = ["METHODS", "Method", "hc", "itti_koch", "mb", "mb_plus", "rbd", "rc"]
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Method: ...
+
+
+__all__ = ["METHODS", "Method", *METHODS]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -302,16 +302,20 @@ class Timm(Backbone):
         return "timm"
 
 
+BACKBONES: dict[str, Callable[..., Backbone]] = {"vgg16": VGG16, "resnet50": ResNet50}
+"""What ``network.backbone`` names beside ``timm:NAME``; each takes the strides of its taps, and has some of its own."""
+
+
 def build_backbone(name: str, strides: Sequence[int] | None = None) -> Backbone:
-    """``vgg16`` or ``timm:NAME``, tapped at these strides.
+    """One of :data:`BACKBONES` or ``timm:NAME``, tapped at these strides.
 
     Raises:
         ValueError: an unknown name, or strides that the backbone lacks.
     """
-    if name == "vgg16":
-        if strides is not None and tuple(strides) != VGG16_STRIDES:
-            raise ValueError("network.strides is for timm backbones; vgg16 has the paper's taps of strides 2, 4, 8, 16")
-        return VGG16()
     if name.startswith("timm:"):
         return Timm(name.removeprefix("timm:"), strides or None)
-    raise ValueError(f"network.backbone must be vgg16 or timm:NAME, not {name!r}")
+    if name not in BACKBONES:
+        raise ValueError(f"network.backbone must be {', '.join(BACKBONES)} or timm:NAME, not {name!r}")
+    if name == "vgg16" and strides is not None and tuple(strides) != VGG16_STRIDES:
+        raise ValueError("network.strides: vgg16 has the paper's taps of strides 2, 4, 8, 16")
+    return BACKBONES[name](strides) if strides else BACKBONES[name]()
