@@ -1,4 +1,4 @@
-"""Every network can learn eight real pictures until it overfits: gradients reach what they must, and the loss means the mask."""
+"""Eight real pictures, overfitted: the difference between a network that runs and one that works."""
 
 import numpy as np
 import pytest
