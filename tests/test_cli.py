@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from arn import cli
 from arn.cli import VERBS, main
 
 
@@ -51,6 +53,23 @@ def test_version(capsys):
 
     assert main(["--version"]) == 0
     assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "calls"),
+    [(["train"], 1), (["bench"], 1), (["predict"], 1), (["train", "-m"], 0), (["sweep"], 0), (["report"], 0)],
+)
+def test_commands_that_compute_keep_their_memory(arguments, calls, monkeypatch):
+    """Of jobs, each is a command; called from Python, the process is not ours."""
+    told, called = [], []
+    module = SimpleNamespace(main=told.append, multirun=told.append)
+    monkeypatch.setattr(cli, "importlib", SimpleNamespace(import_module=lambda name: module))
+    monkeypatch.setattr(cli, "reuse_memory", lambda: called.append(len(told)))
+    monkeypatch.setattr(sys, "argv", ["arn", *arguments])
+    assert main() == 0
+    assert called == [0] * calls  # before the verb
+    assert main(arguments) == 0
+    assert len(called) == calls
 
 
 def test_composed_config_can_be_printed(capsys):

@@ -10,6 +10,7 @@ import threading
 import time
 
 from arn.errors import ArnError
+from arn.inference.allocation import reuse_memory
 
 VERBS = {
     "train": "train a network, score it on its test sets and draw its maps",
@@ -55,11 +56,11 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if os.environ.get("ARN_ENDS_WITH_PARENT"):
             _end_with_parent()
-        if verb in ("train", "sweep", "bench", "predict") and argv is None:
-            _tune_allocator()
         if verb == "train" and {"-m", "--multirun"} & set(rest):  # starts trainings, and needs no torch for that
             importlib.import_module("arn.verbs.sweep").multirun(rest)
             return 0
+        if verb in ("train", "bench", "predict") and argv is None:  # the command itself, which owns its process
+            reuse_memory()
         return int(importlib.import_module(f"arn.verbs.{verb}").main(rest) or 0)
     except ArnError as error:
         print(f"arn {verb}: error: {error.told}", file=sys.stderr)
@@ -121,23 +122,6 @@ def _end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="arn-parent", daemon=True).start()
-
-
-def _tune_allocator() -> None:
-    """Start again with an allocator setting that keeps freed activations, on glibc.
-
-    By default glibc hands every large block back to the kernel and pays for its pages again at the next step. Keeping
-    them, in huge pages, makes training steps on CPU markedly shorter. glibc reads the setting only at start-up, hence
-    the second start. ``ARN_ALLOCATOR=default`` leaves it alone.
-    """
-    if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ or os.environ.get("ARN_ALLOCATOR") == "default":
-        return
-    gigabyte = 2**30
-    settings = {"hugetlb": 1, "mmap_threshold": 8 * gigabyte, "trim_threshold": 16 * gigabyte, "top_pad": gigabyte // 4}
-    os.environ["GLIBC_TUNABLES"] = ":".join(f"glibc.malloc.{name}={value}" for name, value in settings.items())
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 if __name__ == "__main__":

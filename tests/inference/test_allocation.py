@@ -29,7 +29,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(how, **environment):
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    ours = ("MALLOC_", "GLIBC_", "ARN_ALLOCATOR")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     command = [sys.executable, "-c", CODE, how]
     done, count = subprocess.run(
         command, env=plain | environment, check=True, capture_output=True, text=True
@@ -49,3 +50,8 @@ def test_freed_memory_is_used_again():
 def test_what_the_environment_chose_stays(name):
     value = "glibc.malloc.tcache_count=7" if name == "GLIBC_TUNABLES" else "131072"
     assert run("reuse", **{name: value})[0] == "False"
+
+
+def test_it_can_be_left_alone():
+    assert run("reuse", ARN_ALLOCATOR="default")[0] == "False"
+    assert run("reuse", ARN_ALLOCATOR="")[0] == "True"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 
@@ -16,13 +15,17 @@ def reuse_memory() -> bool:
 
     A network allocates and frees the same large blocks for every picture. glibc hands each back to the system, which
     gives it out again page by page, zeroed: a third of the time of a light network on CPU. The process then holds what
-    it once needed at most until it ends. It is for commands that do nothing but make maps, not for a library to do.
+    it once needed at most until it ends. It is for a command, which owns its process, not for a library to do.
 
     Returns:
-        Whether anything was changed: not with another C library, nor where the environment has chosen (``CHOSEN``).
+        Whether anything was changed: not with another C library, with ``ARN_ALLOCATOR=default``, nor where the
+        environment has chosen (``CHOSEN``).
     """
-    if not sys.platform.startswith("linux") or any(name in os.environ for name in CHOSEN):
+    left_alone = os.environ.get("ARN_ALLOCATOR") == "default" or any(name in os.environ for name in CHOSEN)
+    if not sys.platform.startswith("linux") or left_alone:
         return False
+    import ctypes  # the command's help does without
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):

@@ -24,7 +24,6 @@ from arn.evaluation.cache import Cache
 from arn.evaluation.choice import choose_methods
 from arn.evaluation.scoring import Part, Scorer
 from arn.evaluation.work import Workers
-from arn.inference.allocation import reuse_memory
 from arn.multirun.jobs import Job, Launcher, run_and_tell
 from arn.verbs import remove_if_empty
 
@@ -50,7 +49,6 @@ def recipe(config: DictConfig) -> None:
             rest = [override for override in overrides if _key(override) != "shards"]
             count = request.shards
             spread(request, [[*rest, f"shard={number}/{count}"] for number in range(1, count + 1)], run)
-        reuse_memory()
         bench(request, run, shlex.join(["arn", "bench", *overrides]))
     except BaseException:
         remove_if_empty(run)

@@ -18,7 +18,6 @@ from arn.data.images import PICTURE_SUFFIXES, read_picture, write_map
 from arn.errors import ArnError
 from arn.files import make_folder, write_atomically
 from arn.inference import video
-from arn.inference.allocation import reuse_memory
 from arn.inference.loading import load
 from arn.inference.methods import Classical, Map, Method, Picture
 from arn.inference.onnx import OnnxPredictor
@@ -46,7 +45,6 @@ def recipe(config: DictConfig) -> None:
     if of_video and request.kind == "cutout":
         raise ArnError("as=cutout needs transparency, which a video file has not; use as=map or as=overlay")
     targets = [] if of_video else find_pictures(source, output, request.kind)
-    reuse_memory()
     method = choose_method(request)
     precision = f", {request.precision}" if method.kind == "checkpoint" else ""
     console.print(f"{method.name} on {method.device}{precision}")
