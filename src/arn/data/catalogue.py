@@ -47,6 +47,10 @@ class Dataset:
 
 
 _UNSTATED = "no licence stated by the authors; used for research. The pictures keep their own copyrights"
+_DUTS = (
+    "L. Wang, H. Lu, Y. Wang, M. Feng, D. Wang, B. Yin, X. Ruan. "
+    "Learning to detect salient objects with image-level supervision. CVPR 2017"
+)
 
 _ALL = (
     Dataset(
@@ -82,10 +86,7 @@ _ALL = (
             "the authors' page http://saliencydetection.net/dut-omron/ (archives DUT-OMRON-image and "
             "DUT-OMRON-gt-pixelwise)"
         ),
-        layouts=(
-            PLAIN,
-            Layout("DUT-OMRON-image", "pixelwiseGT-new-PNG"),
-        ),
+        layouts=(PLAIN, Layout("DUT-OMRON-image", "pixelwiseGT-new-PNG")),
         notes=(
             "The ARN paper trains on 3,500 of them, so that its own test part has 1,668; other methods' published "
             "figures are on all 5,168. Archives older than 2018 hold four pictures more, without masks, which the "
@@ -101,10 +102,7 @@ _ALL = (
         title="DUTS, training part",
         role="train",
         count=10_553,
-        citation=(
-            "L. Wang, H. Lu, Y. Wang, M. Feng, D. Wang, B. Yin, X. Ruan. "
-            "Learning to detect salient objects with image-level supervision. CVPR 2017"
-        ),
+        citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet)",
         source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TR)",
         layouts=(PLAIN, Layout("DUTS-TR-Image", "DUTS-TR-Mask")),
@@ -119,10 +117,7 @@ _ALL = (
         title="DUTS, test part",
         role="test",
         count=5_019,
-        citation=(
-            "L. Wang, H. Lu, Y. Wang, M. Feng, D. Wang, B. Yin, X. Ruan. "
-            "Learning to detect salient objects with image-level supervision. CVPR 2017"
-        ),
+        citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet and SUN)",
         source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TE)",
         layouts=(PLAIN, Layout("DUTS-TE-Image", "DUTS-TE-Mask")),
@@ -227,8 +222,7 @@ def known_overlap(train_name: str, test_name: str) -> str | None:
     if train == test == "scenes":  # drawn apart for training and test
         return None
     if train == test:
-        dataset = {name.lower(): one for name, one in CATALOGUE.items()}.get(train)
-        if dataset is not None and dataset.role == "train and test":
+        if any(one.name.lower() == train and one.role == "train and test" for one in CATALOGUE.values()):
             return f"{test_name} is a training set here: only the part kept from training, {test_name}@rest, tests."
         return f"{test_name} is the training set itself."
     for overlap in OVERLAPS:

@@ -125,12 +125,10 @@ class SaliencyDataModule(pl.LightningDataModule):
         train, val = sorted(train), sorted(val)
         joined = "+".join(found)
         self.stems |= {"train": {joined: train}, "val": {joined: val}}
-        self._train = PairSource([keyed[stem] for stem in train], train, self._needed_side() if self.reduced else None)
+        # A side, px, that a training picture must have for nothing to be enlarged.
+        needed = self.cache or math.ceil(self.sizes.largest / self.augmentation.crop)
+        self._train = PairSource([keyed[stem] for stem in train], train, needed if self.reduced else None)
         self._val = PairSource([keyed[stem] for stem in val], val)
-
-    def _needed_side(self) -> int:
-        """px that a side of a training picture must have for nothing to be enlarged."""
-        return self.cache or math.ceil(self.sizes.largest / self.augmentation.crop)
 
     def _test_source(self, name: str) -> Source:
         if name == SCENES:

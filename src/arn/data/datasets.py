@@ -135,11 +135,6 @@ class ResumableLoader(DataLoader[Any]):
         self.sampler.start = state["batches"]
 
 
-def _to_pictures(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
-    # H x W x 3 in memory is channels_last as it stands; it stays uint8 until it is on the device.
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-
-
 def unpack(batch: Tensor) -> dict[str, Tensor]:
     """4B x S x S uint8 -> picture B x 3 x S x S (channels_last) and mask B x 1 x S x S, views of it."""
     count, side = len(batch) // 4, batch.shape[-1]
@@ -155,7 +150,8 @@ def keep_batch(batch: Any) -> Any:
 def collate_evaluation(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """-> picture B x 3 x S x S uint8, and lists: stem, mask (uint8 H x W tensors at native size)."""
     return {
-        "picture": _to_pictures([item["picture"] for item in items]),
+        # H x W x 3 in memory is channels_last as it stands; it stays uint8 until it is on the device.
+        "picture": torch.from_numpy(np.stack([item["picture"] for item in items])).permute(0, 3, 1, 2),
         "mask": [torch.from_numpy(np.ascontiguousarray(item["mask"])) for item in items],
         "stem": [item["stem"] for item in items],
     }

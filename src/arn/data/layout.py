@@ -57,11 +57,11 @@ def find_dataset(name_or_path: str | Path, root: Path | None = None) -> list[Pai
 
     folders = [base for base in bases if base.is_dir()]
     if not folders:
-        raise ArnError(f"No data set '{given}': there is no folder {_either(map(str, bases))}. {remedy}")
+        raise ArnError(f"No data set '{given}': there is no folder {' or '.join(map(str, bases))}. {remedy}")
     shown = layouts if known is not None else (PLAIN,)
     raise ArnError(
         f"No pictures with masks in {folders[0]}: looked there for "
-        f"{_either(f'{one.images} with {one.masks}' for one in shown)}. {remedy}"
+        f"{' or '.join(f'{one.images} with {one.masks}' for one in shown)}. {remedy}"
     )
 
 
@@ -140,7 +140,3 @@ def _by_stem(place: Path, what: str) -> dict[str, Path]:
             f"{listed([' and '.join(names) for names in twice.values()])}. Keep one file of each."
         )
     return found
-
-
-def _either(places: Any) -> str:
-    return " or ".join(places)
