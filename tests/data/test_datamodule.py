@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from arn.data.datamodule import SaliencyDataModule
-from arn.data.datasets import SizeSchedule, SquareCache
-from arn.data.samplers import EpochSampler, ShardSampler
+from arn.data.datasets import EpochSampler, ShardSampler, SizeSchedule, SquareCache
 from arn.errors import ArnError
 
 

@@ -93,13 +93,13 @@ def audit(
     Raises ArnError naming the file when a picture cannot be read.
     """
     told = progress or (lambda _stage, _done, _total: None)
-    within = b is None
-    everything = [*a] if b is None else [*a, *b]
+    within, others = b is None, a if b is None else b
+    everything = [*a, *(b or ())]
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
         prints: list[_Print] = []
-        for done, one in enumerate(pool.map(_print, everything), start=1):
+        for one in pool.map(_print, everything):
             prints.append(one)
-            told("reading", done, len(everything))
+            told("reading", len(prints), len(everything))
         first = prints[: len(a)]
         second = first if within else prints[len(a) :]
         found = _identical(first, second, within)
@@ -113,7 +113,6 @@ def audit(
             if alike >= NEAR and ((i, j) not in found or alike > found[i, j][1]):
                 found[i, j] = ("near", alike, flipped)
             told("aligning", done, len(candidates))
-    others = a if b is None else b
     matches = [Match(a[i], others[j], *what) for (i, j), what in found.items()]
     order = list(KINDS)
     return sorted(matches, key=lambda one: (order.index(one.kind), -one.similarity, one.a.stem, one.b.stem))

@@ -1,4 +1,4 @@
-"""Training and evaluation pictures as torch data sets, and the loader that can stop in the middle of an epoch."""
+"""Pictures as torch data sets, the order they are drawn in, and a loader that can stop in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from arn.data.samplers import EpochSampler
 from arn.data.sources import Source
 from arn.data.transforms import Augmentation, resize
 
@@ -110,6 +109,48 @@ class SizeSchedule:
     def at(self, epoch: int) -> int:
         begun = [start for start in self.by_epoch if start <= epoch]
         return self.by_epoch[max(begun)] if begun else self.size
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """A seeded order of its own for each epoch, dealt out to ranks like cards, in whole batches.
+
+    Rank r takes positions r, r + world, ... of every global batch, so the global batches are the same on any number of
+    ranks. What does not fill a global batch is left out of that epoch.
+
+    Attributes:
+        start: batches of this epoch already done in an earlier process; consumed by the next iteration.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        self.batches = count // (batch_size * world)
+        self.count, self.batch_size, self.seed, self.rank, self.world = count, batch_size, seed, rank, world
+        self.epoch = 0
+        self.start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches * self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        start, self.start = self.start, 0
+        order = np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.count)
+        mine = order[self.rank :: self.world][: len(self)]
+        return iter([(self.epoch, int(index)) for index in mine[start * self.batch_size :]])
+
+
+class ShardSampler(Sampler[int]):
+    """Every ``world``-th picture from ``rank``: none twice, none dropped, unlike DistributedSampler."""
+
+    def __init__(self, count: int, rank: int = 0, world: int = 1) -> None:
+        self.indices = range(rank, count, world)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
 
 
 class ResumableLoader(DataLoader[Any]):

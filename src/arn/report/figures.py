@@ -194,52 +194,50 @@ def draw_sweep(report: Mapping[str, Any]) -> Drawn:
     files: Drawn = {}
     draw, kind = (_against, f"against_{slug(report['axis'])}") if report["axis"] else (_variant_bars, "variants")
     for dataset in report["datasets"]:
-        entries = [one for one in report["scores"] if one["dataset"] == dataset]
-        for suffix, data in _written(partial(draw, report, dataset, entries)):
+        for suffix, data in _written(partial(draw, report, dataset)):
             files[f"{kind}_{slug(dataset)}.{suffix}"] = data
     return files
 
 
 def _two_scores(
-    report: Mapping[str, Any], dataset: str, width: float, height: float, remark: str = ""
-) -> tuple[Any, Any]:
-    figure = _figure(width, height)
+    report: Mapping[str, Any], dataset: str, height: float, remark: str = ""
+) -> tuple[Any, list[tuple[str, Any, str, dict[str, Any]]]]:
+    """A figure, and of each score: colour, axes, label, and its entry by variant."""
+    figure = _figure(_PAGE, height)
     figure.suptitle(f"{dataset}, protocol {report['protocols'][0]['name']}{remark}", fontsize=8)
-    return figure, figure.subplots(1, 2)
+    parts = []
+    for colour, axes, score in zip(COLOURS[:2], figure.subplots(1, 2), ("max_f", "mae"), strict=True):
+        entries = [one for one in report["scores"] if one["dataset"] == dataset and one["score"] == score]
+        label = f"{labels()[score].text} ({'higher' if labels()[score].higher else 'lower'} is better)"
+        parts.append((colour, axes, label, {one["variant"]: one for one in entries}))
+    return figure, parts
 
 
-_BETTER = {True: "higher is better", False: "lower is better"}
-
-
-def _against(report: Mapping[str, Any], dataset: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+def _against(report: Mapping[str, Any], dataset: str) -> Any:
     key = report["axis"]
     at = {one["name"]: one["settings"][key] for one in report["variants"]}
-    figure, both = _two_scores(report, dataset, _PAGE, 2.6)
-    for number, (axes, score) in enumerate(zip(both, ("max_f", "mae"), strict=True)):
-        mine = [one for one in entries if one["score"] == score]
-        places = [at[one["variant"]] for one in mine]
-        style = {"color": COLOURS[number], "marker": "o", "markersize": 4, "capsize": 3, "elinewidth": 0.8}
-        axes.errorbar(places, [one["mean"] for one in mine], yerr=[one["sd"] or 0.0 for one in mine], **style)
-        for place, one in zip(places, mine, strict=True):
+    figure, parts = _two_scores(report, dataset, 2.6)
+    for colour, axes, label, mine in parts:
+        places = [at[name] for name in mine]
+        means, errors = [one["mean"] for one in mine.values()], [one["sd"] or 0.0 for one in mine.values()]
+        axes.errorbar(places, means, yerr=errors, color=colour, marker="o", markersize=4, capsize=3, elinewidth=0.8)
+        for place, one in zip(places, mine.values(), strict=True):
             values = list(one["by_seed"].values())
             axes.plot([place] * len(values), values, ".", color="#777777", markersize=3, zorder=1)
         if all(isinstance(place, int) for place in places):
             axes.set_xticks(sorted(places))
-        label = labels()[score]
-        axes.set(xlabel="T" if key == "network.rcl.steps" else key, ylabel=f"{label.text} ({_BETTER[label.higher]})")
+        axes.set(xlabel="T" if key == "network.rcl.steps" else key, ylabel=label)
     return figure
 
 
-def _variant_bars(report: Mapping[str, Any], dataset: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+def _variant_bars(report: Mapping[str, Any], dataset: str) -> Any:
     names = [one["name"] for one in report["variants"]]
-    figure, both = _two_scores(report, dataset, _PAGE, 0.9 + 0.32 * len(names), "; axes do not begin at 0")
-    for number, (axes, score) in enumerate(zip(both, ("max_f", "mae"), strict=True)):
-        mine = {one["variant"]: one for one in entries if one["score"] == score}
+    figure, parts = _two_scores(report, dataset, 0.9 + 0.32 * len(names), "; axes do not begin at 0")
+    for number, (colour, axes, label, mine) in enumerate(parts):
         places = np.arange(len(names))[::-1]
-        means = [mine[name]["mean"] for name in names]
-        style: dict[str, Any] = {"color": COLOURS[number], "height": 0.62, "edgecolor": "white", "linewidth": 0.4}
-        errors = {"elinewidth": 0.8, "capsize": 3}
-        axes.barh(places, means, xerr=[mine[name]["sd"] or 0.0 for name in names], error_kw=errors, **style)
+        means, errors = [mine[name]["mean"] for name in names], [mine[name]["sd"] or 0.0 for name in names]
+        style: dict[str, Any] = {"color": colour, "height": 0.62, "edgecolor": "white", "linewidth": 0.4}
+        axes.barh(places, means, xerr=errors, error_kw={"elinewidth": 0.8, "capsize": 3}, **style)
         for place, name in zip(places, names, strict=True):
             values = list(mine[name]["by_seed"].values())
             axes.plot(values, [place] * len(values), ".", color="black", markersize=3, zorder=3)
@@ -249,8 +247,7 @@ def _variant_bars(report: Mapping[str, Any], dataset: str, entries: Sequence[Map
         # Bars from zero would hide what an ablation is about; the title says that they are not.
         axes.set_xlim(max(0.0, min(everything) - reach), max(everything) + 0.35 * reach)
         axes.set_yticks(places, names if number == 0 else [""] * len(names))
-        label = labels()[score]
-        axes.set(xlabel=f"{label.text} ({_BETTER[label.higher]})")
+        axes.set(xlabel=label)
         axes.grid(axis="y", visible=False)
     return figure
 
