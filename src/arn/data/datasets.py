@@ -63,11 +63,7 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
         return self.augmentation(*self._read(index), self.sizes.at(epoch), epoch, index)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Tensor:
-        """A batch in one piece, which a worker hands over as one tensor: see :func:`unpack`.
-
-        Returns:
-            B pictures and then B masks as rows of bytes, 4B x S x S uint8.
-        """
+        """A batch in one tensor, uint8 4B x S x S: B pictures, then B masks as rows of bytes; see :func:`unpack`."""
         count, side = len(keys), self.sizes.at(keys[0][0])
         batch = torch.empty((4 * count, side, side), dtype=torch.uint8)
         pictures = batch[: 3 * count].view(count, side, side, 3).numpy()

@@ -84,14 +84,8 @@ def find_pairs(images: Path, masks: Path | None) -> list[Pair]:
     truths = _by_stem(masks, "masks")
     missing, extra = sorted(pictures.keys() - truths.keys()), sorted(truths.keys() - pictures.keys())
     if missing or extra:
-        said = [
-            f"{len(stems)} of {of} without a {what}: {listed(stems)}"
-            for stems, of, what in (
-                (missing, f"{len(pictures)} pictures", "mask"),
-                (extra, f"{len(truths)} masks", "picture"),
-            )
-            if stems
-        ]
+        said = [f"{len(missing)} of {len(pictures)} pictures without a mask: {listed(missing)}"] * bool(missing)
+        said += [f"{len(extra)} of {len(truths)} masks without a picture: {listed(extra)}"] * bool(extra)
         raise ArnError(
             f"Pictures in {images} and masks in {masks} do not match: {'; '.join(said)}. "
             "A mask carries its picture's name apart from the ending; add or remove the files named."

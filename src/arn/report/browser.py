@@ -23,17 +23,11 @@ from arn.report.page import thumbnail
 
 @dataclass(frozen=True)
 class Shown:
-    """Some pictures of a data set and their maps.
-
-    Attributes:
-        source: these pictures alone.
-        maps: for each, by method: the file that holds the map, or its key in the cache.
-        keys: for each, what the thumbnails of picture, mask and maps are known by.
-    """
+    """Some pictures of a data set (`source` has these alone) and their maps."""
 
     source: Source
-    maps: Sequence[Mapping[str, Path | bytes]]
-    keys: Sequence[Sequence[bytes]]
+    maps: Sequence[Mapping[str, Path | bytes]]  # of each, by method: the file that holds the map, or its key
+    keys: Sequence[Sequence[bytes]]  # of each: what the thumbnails of picture, mask and maps are known by
     cache: Cache
 
 

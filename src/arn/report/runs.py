@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -71,15 +71,11 @@ def _flat(config: Mapping[str, Any], place: str = "") -> dict[str, str]:
 
 @dataclass
 class Variant:
-    """Runs that differ in their seed only, in its order.
-
-    Attributes:
-        settings: of the keys in which the variants of the sweep differ.
-    """
+    """Runs that differ in their seed only, in its order."""
 
     name: str
-    settings: dict[str, Any]
-    runs: list[FinishedRun] = field(default_factory=list)
+    settings: dict[str, Any]  # of the keys in which the variants of the sweep differ
+    runs: list[FinishedRun]
 
     @property
     def seeds(self) -> list[int]:

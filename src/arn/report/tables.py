@@ -138,7 +138,7 @@ def latex(bench: Bench, columns: Sequence[str] = ("max_f", "mae")) -> str:
     for protocol, cells in _by_protocol(bench, columns):
         width = len(cells.columns)
         heads = [f"\\multicolumn{{{width}}}{{c}}{{{escape_tex(view['label'])}}}" for view in cells.views]
-        starts = range(2, 2 + len(cells.across), width) if width else [2] * len(cells.views)
+        starts = [2 + number * width for number in range(len(cells.views))]
         rules = " ".join(f"\\cmidrule(lr){{{start}-{start + width - 1}}}" for start in starts)
         under = [f"{escape_tex(labels()[name].text)} ${_arrow(name)}$" for _, name in cells.across]
         under += ["ms / picture"] * cells.timed
@@ -207,12 +207,7 @@ def _by_protocol(bench: Bench, columns: Sequence[str]) -> Iterator[tuple[Mapping
 
 
 class _Cells:
-    """The figures of some views, marked: who is best, and where that may be chance.
-
-    Attributes:
-        across: (view, score) of every column of figures.
-        timed: whether the table has a column of times.
-    """
+    """The figures of some views, marked: who is best, and where that may be chance; `across`: (view, score)."""
 
     def __init__(self, bench: Bench, views: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
         ids = {view["id"] for view in views}
