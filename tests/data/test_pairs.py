@@ -469,7 +469,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_half_one(tmp_path):
     script = (
         "import resource, sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from arn.data.pairs import write_map\n"
+        "from arn.data.images import write_map\n"
         "from arn.errors import ArnError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\n"
         "try:\n"
