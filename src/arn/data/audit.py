@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -93,32 +93,26 @@ def audit(
     Raises ArnError naming the file when a picture cannot be read.
     """
     told = progress or (lambda _stage, _done, _total: None)
-    within = b is None
-    everything = [*a] if b is None else [*a, *b]
+    within, others = b is None, a if b is None else b
+    everything = [*a, *(b or ())]
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
         prints: list[_Print] = []
-        for done, one in enumerate(pool.map(_print, everything), start=1):
+        for one in pool.map(_print, everything):
             prints.append(one)
-            told("reading", done, len(everything))
+            told("reading", len(prints), len(everything))
         first = prints[: len(a)]
         second = first if within else prints[len(a) :]
         found = _identical(first, second, within)
 
         ours, theirs = (np.stack([one.thumbnail for one in some]) for some in (first, second))
         candidates = [one for one in _candidates(ours, theirs, within, told) if one[:2] not in found]
-
-        def look(candidate: tuple[int, int, bool]) -> float:
-            i, j, flipped = candidate
-            return similarity(ours[i], theirs[j][:, ::-1] if flipped else theirs[j])
-
-        for done, ((i, j, flipped), alike) in enumerate(
-            zip(candidates, pool.map(look, candidates), strict=True), start=1
-        ):
+        views = ((ours[i], theirs[j][:, ::-1] if flipped else theirs[j]) for i, j, flipped in candidates)
+        for done, alike in enumerate(pool.map(lambda both: similarity(*both), views), start=1):
+            i, j, flipped = candidates[done - 1]
             # A picture and its mirror image can both be candidates: the better one stands.
             if alike >= NEAR and ((i, j) not in found or alike > found[i, j][1]):
                 found[i, j] = ("near", alike, flipped)
             told("aligning", done, len(candidates))
-    others = a if b is None else b
     matches = [Match(a[i], others[j], *what) for (i, j), what in found.items()]
     order = list(KINDS)
     return sorted(matches, key=lambda one: (order.index(one.kind), -one.similarity, one.a.stem, one.b.stem))
@@ -127,8 +121,7 @@ def audit(
 # ------------------------------------------------------------------------------------------------------ fingerprints
 
 
-@dataclass(frozen=True)
-class _Print:
+class _Print(NamedTuple):
     file: bytes  # digest of its bytes
     pixels: bytes  # digest of the size and the decoded picture
     thumbnail: NDArray[np.uint8]
@@ -137,11 +130,8 @@ class _Print:
 def _print(pair: Pair) -> _Print:
     data = read_bytes(pair.picture)
     picture = read_picture(pair.picture, data=data)
-    return _Print(
-        file=hashlib.sha256(data).digest(),
-        pixels=hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest(),
-        thumbnail=thumbnail(picture),
-    )
+    pixels = repr(picture.shape).encode() + picture.tobytes()
+    return _Print(hashlib.sha256(data).digest(), hashlib.sha256(pixels).digest(), thumbnail(picture))
 
 
 def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -153,15 +143,13 @@ def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _identical(first: list[_Print], second: list[_Print], within: bool) -> dict[tuple[int, int], tuple[Any, ...]]:
     """(index, index) -> (kind, 1, False) of the pairs equal by bytes or by pixels."""
     found: dict[tuple[int, int], tuple[Any, ...]] = {}
-    for kind, digest in (
-        ("pixels", "pixels"),
-        ("bytes", "file"),
-    ):  # equal bytes are equal pixels: the stronger word last
+    # Equal bytes are equal pixels: the stronger word last.
+    for kind, field in (("pixels", "pixels"), ("bytes", "file")):
         places: defaultdict[bytes, list[int]] = defaultdict(list)
         for j, one in enumerate(second):
-            places[getattr(one, digest)].append(j)
+            places[getattr(one, field)].append(j)
         for i, one in enumerate(first):
-            for j in places.get(getattr(one, digest), ()):
+            for j in places.get(getattr(one, field), ()):
                 if not within or i < j:
                     found[i, j] = (kind, 1.0, False)
     return found

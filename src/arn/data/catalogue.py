@@ -12,19 +12,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Layout:
-    """Where pictures and masks lie below a data set's folder.
-
-    Each is a folder, or a folder and a pattern of names (`Imgs/*.jpg`) where pictures and masks share one folder.
-    """
+    """Where pictures and masks lie below a data set's folder: folders, or one and patterns of names (`Imgs/*.jpg`)."""
 
     images: str
     masks: str
 
 
 PLAIN = Layout("images", "masks")
+_UNSTATED = "no licence stated by the authors; used for research. The pictures keep their own copyrights"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """One published data set.
 
@@ -39,14 +37,17 @@ class Dataset:
     role: str  # "train", "test", or "train and test" for those that the paper splits
     count: int
     citation: str
-    licence: str
+    licence: str = _UNSTATED
     source: str
     layouts: tuple[Layout, ...]
     notes: str = ""
     archives: tuple[str, ...] = ()
 
 
-_UNSTATED = "no licence stated by the authors; used for research. The pictures keep their own copyrights"
+_DUTS = (
+    "L. Wang, H. Lu, Y. Wang, M. Feng, D. Wang, B. Yin, X. Ruan. "
+    "Learning to detect salient objects with image-level supervision. CVPR 2017"
+)
 
 _ALL = (
     Dataset(
@@ -58,7 +59,6 @@ _ALL = (
             "M.-M. Cheng, N. J. Mitra, X. Huang, P. H. S. Torr, S.-M. Hu. "
             "Global contrast based salient region detection. TPAMI 37(3), 2015"
         ),
-        licence=_UNSTATED,
         source="the authors' page https://mmcheng.net/msra10k/ (archive MSRA10K_Imgs_GT)",
         layouts=(
             PLAIN,
@@ -77,15 +77,11 @@ _ALL = (
             "C. Yang, L. Zhang, H. Lu, X. Ruan, M.-H. Yang. "
             "Saliency detection via graph-based manifold ranking. CVPR 2013"
         ),
-        licence=_UNSTATED,
         source=(
             "the authors' page http://saliencydetection.net/dut-omron/ (archives DUT-OMRON-image and "
             "DUT-OMRON-gt-pixelwise)"
         ),
-        layouts=(
-            PLAIN,
-            Layout("DUT-OMRON-image", "pixelwiseGT-new-PNG"),
-        ),
+        layouts=(PLAIN, Layout("DUT-OMRON-image", "pixelwiseGT-new-PNG")),
         notes=(
             "The ARN paper trains on 3,500 of them, so that its own test part has 1,668; other methods' published "
             "figures are on all 5,168. Archives older than 2018 hold four pictures more, without masks, which the "
@@ -101,10 +97,7 @@ _ALL = (
         title="DUTS, training part",
         role="train",
         count=10_553,
-        citation=(
-            "L. Wang, H. Lu, Y. Wang, M. Feng, D. Wang, B. Yin, X. Ruan. "
-            "Learning to detect salient objects with image-level supervision. CVPR 2017"
-        ),
+        citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet)",
         source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TR)",
         layouts=(PLAIN, Layout("DUTS-TR-Image", "DUTS-TR-Mask")),
@@ -119,10 +112,7 @@ _ALL = (
         title="DUTS, test part",
         role="test",
         count=5_019,
-        citation=(
-            "L. Wang, H. Lu, Y. Wang, M. Feng, D. Wang, B. Yin, X. Ruan. "
-            "Learning to detect salient objects with image-level supervision. CVPR 2017"
-        ),
+        citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet and SUN)",
         source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TE)",
         layouts=(PLAIN, Layout("DUTS-TE-Image", "DUTS-TE-Mask")),
@@ -135,7 +125,6 @@ _ALL = (
         role="test",
         count=1_000,
         citation="Q. Yan, L. Xu, J. Shi, J. Jia. Hierarchical saliency detection. CVPR 2013",
-        licence=_UNSTATED,
         source=(
             "the authors' page https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html (archives images and "
             "ground_truth_mask)"
@@ -153,7 +142,6 @@ _ALL = (
         role="test",
         count=4_447,
         citation="G. Li, Y. Yu. Visual saliency based on multiscale deep features. CVPR 2015",
-        licence=_UNSTATED,
         source="the authors' page https://i.cs.hku.hk/~gbli/deep_saliency.html (archive HKU-IS)",
         layouts=(PLAIN, Layout("imgs", "gt")),
         notes=(
@@ -188,7 +176,7 @@ _ALL = (
             "segmentation. CVPR Workshops (POCV) 2010"
         ),
         licence="non-commercial research and education, as BSDS, whose pictures it uses",
-        source=("the authors' page http://elderlab.yorku.ca/SOD/ and BSDS300 for the pictures"),
+        source="the authors' page http://elderlab.yorku.ca/SOD/ and BSDS300 for the pictures",
         layouts=(PLAIN, Layout("Imgs/*.jpg", "Imgs/*.png"), Layout("imgs", "gt")),
         notes=(
             "The authors publish several observers' outlines as MATLAB files; the masks that the field scores against "
@@ -227,8 +215,7 @@ def known_overlap(train_name: str, test_name: str) -> str | None:
     if train == test == "scenes":  # drawn apart for training and test
         return None
     if train == test:
-        dataset = {name.lower(): one for name, one in CATALOGUE.items()}.get(train)
-        if dataset is not None and dataset.role == "train and test":
+        if any(one.name.lower() == train and one.role == "train and test" for one in CATALOGUE.values()):
             return f"{test_name} is a training set here: only the part kept from training, {test_name}@rest, tests."
         return f"{test_name} is the training set itself."
     for overlap in OVERLAPS:

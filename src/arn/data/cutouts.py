@@ -25,15 +25,7 @@ SOLID, EMPTY = 0.8, 0.2  # of a map: opaque from, transparent to
 
 
 def refine(picture: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Guided filter of a map by its picture.
-
-    Args:
-        picture: uint8 RGB, H x W x 3.
-        saliency: float32 H x W in 0..1.
-
-    Returns:
-        float32 H x W in 0..1.
-    """
+    """Guided filter of a map, H x W in 0..1, by its picture, uint8 RGB H x W x 3; a map likewise."""
     height, width = saliency.shape
     size = _working_size(height, width)
     guide, small = _resized(picture, size) / np.float32(255), _resized(saliency, size)
@@ -67,14 +59,9 @@ def _working_size(height: int, width: int) -> tuple[int, int]:
 
 
 def object_colours(picture: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The object's own colour where the picture mixes it with the ground; unchanged where alpha is 1.
+    """The object's own colour where the picture (uint8 RGB, H x W x 3) mixes it with the ground, likewise.
 
-    Args:
-        picture: uint8 RGB, H x W x 3.
-        alpha: float32 H x W in 0..1, share of the object.
-
-    Returns:
-        uint8 RGB, H x W x 3.
+    `alpha`, H x W in 0..1, is the share of the object: unchanged where that is 1.
     """
     height, width = alpha.shape
     size = _working_size(height, width)
@@ -96,8 +83,7 @@ def object_colours(picture: NDArray[np.uint8], alpha: NDArray[np.float32]) -> ND
 
 def _resized(image: NDArray[np.generic], size: tuple[int, int]) -> Floats:
     """To (width, height) as float32: area-averaged when it shrinks, bilinear when it grows."""
-    shrinks = size[0] <= image.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if size[0] <= image.shape[1] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(np.asarray(image, np.float32), size, interpolation=how), np.float32)
 
 
@@ -107,21 +93,15 @@ def _object_share(colours: Floats, share: Floats, front: Floats, ground: Floats)
 
 
 def _weighted_mean(colours: Floats, weight: Floats, side: int) -> Floats:
-    window = (side, side)
-    total = cv2.blur(weight, window)[..., None]
-    summed = np.asarray(cv2.blur(colours * weight[..., None], window), np.float32)
+    total = cv2.blur(weight, (side, side))[..., None]
+    summed = np.asarray(cv2.blur(colours * weight[..., None], (side, side)), np.float32)
     return np.where(total > 1e-4, summed / np.maximum(total, 1e-4), colours)
 
 
 def cutout(picture: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The object with transparency.
+    """The object as uint8 RGBA, H x W x 4: opaque where the map is sure, clear where it is sure of ground.
 
-    Args:
-        picture: uint8 RGB, H x W x 3.
-        saliency: float32 H x W in 0..1.
-
-    Returns:
-        uint8 RGBA, H x W x 4: opaque where the map is sure, clear where it is sure of ground.
+    `picture` is uint8 RGB, H x W x 3, and `saliency` H x W in 0..1.
     """
     alpha = steepen(refine(picture, steepen(saliency)))
     return np.dstack([object_colours(picture, alpha), np.round(alpha * 255).astype(np.uint8)])

@@ -12,7 +12,14 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from arn.data.datasets import EvaluationSet, ResumableLoader, SizeSchedule, TrainingSet, collate_evaluation, keep_batch
+from arn.data.datasets import (
+    EvaluationSet,
+    ResumableLoader,
+    SizeSchedule,
+    TrainingSet,
+    collate_evaluation,
+    keep_batch,
+)
 from arn.data.layout import Pair, find_dataset
 from arn.data.samplers import EpochSampler, ShardSampler
 from arn.data.sources import SCENES, PairSource, SceneSource, Source
@@ -86,19 +93,17 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.stems: dict[str, dict[str, list[str]]] = {}
         self._train: Source | None = None
         self._val: Source | None = None
-        self._test: dict[str, Source] = {}
+        self.test_sources: dict[str, Source] = {}
 
     def setup(self, stage: str | None = None) -> None:
         """Find every set and draw the splits. Safe to call again."""
         if self._train is None:
             self._setup_training()
-            count = len(self.training_source.stems)
-            if count < self.batch_size:
-                raise ArnError(
-                    f"{count} training pictures do not fill one batch of {self.batch_size}: "
-                    "lower data.batch_size or add pictures"
-                )
-            self._test = {name: self._test_source(name) for name in self.test_names}
+            count, batch = len(self.training_source.stems), self.batch_size
+            if count < batch:
+                told = f"{count} training pictures do not fill one batch of {batch}"
+                raise ArnError(f"{told}: lower data.batch_size or add pictures")
+            self.test_sources = {name: self._test_source(name) for name in self.test_names}
 
     def _setup_training(self) -> None:
         if SCENES in self.train_names:
@@ -115,22 +120,18 @@ class SaliencyDataModule(pl.LightningDataModule):
             drawn = paper_split(msra, omron, self.seed)
             self.stems["rest"] = drawn["test"]
             found = {name: _only(found[name], drawn["train"][name]) for name in found}
-        single = len(found) == 1
-        keyed = {
-            (pair.stem if single else f"{name}/{pair.stem}"): pair for name, pairs in found.items() for pair in pairs
-        }
+        places = {name: f"{name}/" if len(found) > 1 else "" for name in found}
+        keyed = {places[name] + pair.stem: pair for name, pairs in found.items() for pair in pairs}
         train, val = holdout(list(keyed), self.val, self.seed)
         if self.train_limit:
             train = shuffled(train, self.seed, salt="limit")[: self.train_limit]
         train, val = sorted(train), sorted(val)
         joined = "+".join(found)
         self.stems |= {"train": {joined: train}, "val": {joined: val}}
-        self._train = PairSource([keyed[stem] for stem in train], train, self._needed_side() if self.reduced else None)
+        # A side, px, that a training picture must have for nothing to be enlarged.
+        needed = self.cache or math.ceil(self.sizes.largest / self.augmentation.crop)
+        self._train = PairSource([keyed[stem] for stem in train], train, needed if self.reduced else None)
         self._val = PairSource([keyed[stem] for stem in val], val)
-
-    def _needed_side(self) -> int:
-        """px that a side of a training picture must have for nothing to be enlarged."""
-        return self.cache or math.ceil(self.sizes.largest / self.augmentation.crop)
 
     def _test_source(self, name: str) -> Source:
         if name == SCENES:
@@ -155,10 +156,6 @@ class SaliencyDataModule(pl.LightningDataModule):
     def validation_source(self) -> Source:
         assert self._val is not None, "setup() comes first"
         return self._val
-
-    @property
-    def test_sources(self) -> dict[str, Source]:
-        return dict(self._test)
 
     def _ranks(self) -> tuple[int, int]:
         trainer = self.trainer
@@ -200,7 +197,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         return self.evaluation_loader("val", self.validation_source)
 
     def test_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
-        return [self.evaluation_loader(name, source) for name, source in self._test.items()]
+        return [self.evaluation_loader(name, source) for name, source in self.test_sources.items()]
 
 
 def _check_at_least(low: int, **values: int | float | None) -> None:

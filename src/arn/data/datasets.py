@@ -1,4 +1,4 @@
-"""Training and evaluation pictures as torch data sets, and the loader that can stop in the middle of an epoch."""
+"""Pictures as torch data sets, the order they are drawn in, and a loader that can stop in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -64,11 +64,7 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
         return self.augmentation(*self._read(index), self.sizes.at(epoch), epoch, index)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Tensor:
-        """A batch in one piece, which a worker hands over as one tensor: see :func:`unpack`.
-
-        Returns:
-            B pictures and then B masks as rows of bytes, 4B x S x S uint8.
-        """
+        """A batch in one tensor, uint8 4B x S x S: B pictures, then B masks as rows of bytes; see :func:`unpack`."""
         count, side = len(keys), self.sizes.at(keys[0][0])
         batch = torch.empty((4 * count, side, side), dtype=torch.uint8)
         pictures = batch[: 3 * count].view(count, side, side, 3).numpy()
@@ -135,11 +131,6 @@ class ResumableLoader(DataLoader[Any]):
         self.sampler.start = state["batches"]
 
 
-def _to_pictures(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
-    # H x W x 3 in memory is channels_last as it stands; it stays uint8 until it is on the device.
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-
-
 def unpack(batch: Tensor) -> dict[str, Tensor]:
     """4B x S x S uint8 -> picture B x 3 x S x S (channels_last) and mask B x 1 x S x S, views of it."""
     count, side = len(batch) // 4, batch.shape[-1]
@@ -155,7 +146,8 @@ def keep_batch(batch: Any) -> Any:
 def collate_evaluation(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """-> picture B x 3 x S x S uint8, and lists: stem, mask (uint8 H x W tensors at native size)."""
     return {
-        "picture": _to_pictures([item["picture"] for item in items]),
+        # H x W x 3 in memory is channels_last as it stands; it stays uint8 until it is on the device.
+        "picture": torch.from_numpy(np.stack([item["picture"] for item in items])).permute(0, 3, 1, 2),
         "mask": [torch.from_numpy(np.ascontiguousarray(item["mask"])) for item in items],
         "stem": [item["stem"] for item in items],
     }

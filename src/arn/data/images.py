@@ -8,6 +8,7 @@ guess would go unseen. An error that a user can mend is an `ArnError` that names
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from arn.files import write_atomically
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
-
 
 # Channels of a gray mask stored as RGB differ by this much at most; JPEG's chroma rounding stays well below.
 GRAY_TOLERANCE = 16
@@ -40,11 +40,12 @@ def read_picture(path: Path, at_least: int | None = None, data: bytes | None = N
     animation. Raises ArnError naming the file when it is missing, truncated or no picture.
     """
     data = read_bytes(path) if data is None else data
-    if _is_ordinary_jpeg(data):
+    shorter = _is_ordinary_jpeg(data)
+    if shorter:
         # Twice as fast as PIL and equal to it bit for bit (both decode with libjpeg-turbo; asserted on real pictures).
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        if at_least is not None:
-            flags |= _reduction(data, at_least)
+        if at_least is not None:  # the flags: what those of IMREAD_REDUCED have beside gray or colour
+            flags |= next((flag for scale, flag in ((8, 64), (4, 32), (2, 16)) if shorter // scale >= at_least), 0)
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         if decoded is not None:
             return decoded  # type: ignore[return-value]
@@ -91,34 +92,24 @@ def read_bytes(path: Path) -> bytes:
         raise ArnError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
-def _is_ordinary_jpeg(data: bytes) -> bool:
-    """Whether OpenCV decodes these bytes exactly: 8-bit gray or YCbCr JPEG, whole, without EXIF or XMP.
+def _is_ordinary_jpeg(data: bytes) -> int:
+    """The shorter side, px, of a JPEG that OpenCV decodes exactly: 8-bit gray or YCbCr, whole, without EXIF or XMP.
+
+    0 for all others.
 
     OpenCV before 4.11 fills the missing rest of a truncated JPEG with gray, so a file must end as JPEG does; any doubt
     is left to PIL, which is strict.
     """
     if not (data.startswith(b"\xff\xd8\xff") and data.endswith(b"\xff\xd9")):
-        return False
+        return 0
     at = 2
     while at + 10 <= len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        marker, length, depth, height, width, channels = struct.unpack_from(">BHBHHB", data, at + 1)
         if marker == 0xE1 or marker == 0xDA:  # APP1: EXIF or XMP, either can turn the picture; SOS before any SOF
-            return False
+            return 0
         if marker in (0xC0, 0xC1, 0xC2):  # SOF: baseline, extended, progressive
-            return data[at + 4] == 8 and data[at + 9] in (1, 3)
+            return min(height, width) if depth == 8 and channels in (1, 3) else 0
         at += 2 + length
-    return False
-
-
-def _reduction(data: bytes, at_least: int) -> int:
-    """OpenCV's flag for the smallest scale at which an ordinary JPEG's sides are at least so many px; 0 for full."""
-    at = 2
-    while data[at + 1] not in (0xC0, 0xC1, 0xC2):
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    shorter = min(int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big"))
-    for scale, flag in ((8, 64), (4, 32), (2, 16)):  # what the IMREAD_REDUCED flags have beside gray or colour
-        if shorter // scale >= at_least:
-            return flag
     return 0
 
 
@@ -128,7 +119,7 @@ def _is_ordinary_png(data: bytes) -> bool:
         return False
     at = 8
     while at + 12 <= len(data):
-        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        length, kind = struct.unpack_from(">I4s", data, at)
         if kind in (b"tRNS", b"eXIf", b"acTL"):
             return False
         at += 12 + length
@@ -168,17 +159,14 @@ def _gray(path: Path, image: Image.Image) -> NDArray[np.uint8]:
         return np.array(image)
     if image.mode.startswith("I;16"):
         return _upper_bits(np.array(image))
-    if image.has_transparency_data:
-        layered = np.array(image.convert("RGBA"))
-        colours, alpha = layered[:, :, :3], layered[:, :, 3]
-        if alpha.min() == 255:
-            pass
-        elif (colours == colours[0, 0]).all():  # one colour throughout: the shape is in the transparency
+    if not image.has_transparency_data:
+        return _gray_of_colours(path, np.array(image.convert("RGB")))
+    layered = np.array(image.convert("RGBA"))
+    colours, alpha = layered[:, :, :3], layered[:, :, 3]
+    if alpha.min() < 255:
+        if (colours == colours[0, 0]).all():  # one colour throughout: the shape is in the transparency
             return alpha.copy()
-        else:  # what is transparent is background
-            colours = (colours.astype(np.uint16) * alpha[:, :, None] // 255).astype(np.uint8)
-    else:
-        colours = np.array(image.convert("RGB"))
+        colours = (colours.astype(np.uint16) * alpha[:, :, None] // 255).astype(np.uint8)  # clear is background
     return _gray_of_colours(path, colours)
 
 

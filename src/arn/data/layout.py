@@ -57,11 +57,11 @@ def find_dataset(name_or_path: str | Path, root: Path | None = None) -> list[Pai
 
     folders = [base for base in bases if base.is_dir()]
     if not folders:
-        raise ArnError(f"No data set '{given}': there is no folder {_either(map(str, bases))}. {remedy}")
+        raise ArnError(f"No data set '{given}': there is no folder {' or '.join(map(str, bases))}. {remedy}")
     shown = layouts if known is not None else (PLAIN,)
     raise ArnError(
         f"No pictures with masks in {folders[0]}: looked there for "
-        f"{_either(f'{one.images} with {one.masks}' for one in shown)}. {remedy}"
+        f"{' or '.join(f'{one.images} with {one.masks}' for one in shown)}. {remedy}"
     )
 
 
@@ -84,14 +84,8 @@ def find_pairs(images: Path, masks: Path | None) -> list[Pair]:
     truths = _by_stem(masks, "masks")
     missing, extra = sorted(pictures.keys() - truths.keys()), sorted(truths.keys() - pictures.keys())
     if missing or extra:
-        said = [
-            f"{len(stems)} of {of} without a {what}: {listed(stems)}"
-            for stems, of, what in (
-                (missing, f"{len(pictures)} pictures", "mask"),
-                (extra, f"{len(truths)} masks", "picture"),
-            )
-            if stems
-        ]
+        said = [f"{len(missing)} of {len(pictures)} pictures without a mask: {listed(missing)}"] * bool(missing)
+        said += [f"{len(extra)} of {len(truths)} masks without a picture: {listed(extra)}"] * bool(extra)
         raise ArnError(
             f"Pictures in {images} and masks in {masks} do not match: {'; '.join(said)}. "
             "A mask carries its picture's name apart from the ending; add or remove the files named."
@@ -140,7 +134,3 @@ def _by_stem(place: Path, what: str) -> dict[str, Path]:
             f"{listed([' and '.join(names) for names in twice.values()])}. Keep one file of each."
         )
     return found
-
-
-def _either(places: Any) -> str:
-    return " or ".join(places)

@@ -11,7 +11,7 @@ exactly (+ - * / and comparisons, one at a time), or drawn by OpenCV in integers
 arrays: these differ in the last bit between processors.
 
 The module is long because it is one drawing from ground to grain: every draw of random numbers comes in an order of its
-own, which parts in several files would hide.
+own, which parts in several files would hide; and what is kept of scenes is known by the hash of this one file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Part = Literal["train", "val", "test"]
 Plane = NDArray[np.float32]  # H x W
@@ -89,12 +89,9 @@ def _spread(grid: Plane, height: int, width: int, cell: float) -> Plane:
     wide = grid[:, columns] * by_column[0]
     for k in range(1, 4):
         wide += grid[:, columns + k] * by_column[k]
-    plane: Plane = wide.take(rows, 0)
-    plane *= by_row[0][:, None]
+    plane: Plane = wide.take(rows, 0) * by_row[0][:, None]
     for k in range(1, 4):
-        term = wide.take(rows + k, 0)
-        term *= by_row[k][:, None]
-        plane += term
+        plane += wide.take(rows + k, 0) * by_row[k][:, None]
     if step > 1:
         plane *= np.float32(65535)
         size = len(columns) * step, len(rows) * step
@@ -106,9 +103,7 @@ def _spread(grid: Plane, height: int, width: int, cell: float) -> Plane:
 
 def _knots(length: int, cell: float, step: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """For the centre of every `step` pixels: the first of its four knots, and their weights (4 x N)."""
-    at = np.arange(0, length, step, dtype=np.float32)
-    at += np.float32((step - 1) / 2)
-    at *= np.float32(1 / cell)
+    at = (np.arange(0, length, step, dtype=np.float32) + np.float32((step - 1) / 2)) * np.float32(1 / cell)
     knot = at.astype(np.intp)
     t = at - knot
     u = np.float32(1) - t
@@ -123,12 +118,9 @@ def _knots(length: int, cell: float, step: int) -> tuple[NDArray[np.intp], NDArr
 def _noise(random: RandomState, height: int, width: int, cell: float, stretch: float = 1.0) -> Plane:
     """Smooth noise in 0..1, with blobs of about `cell` pixels in height and `cell * stretch` in width."""
     wide = max(int(width / stretch), 1)
-    shape = int(height / cell) + 5, int(wide / cell) + 5
-    grid = random.random_sample(shape).astype(np.float32)
-    if stretch == 1.0:
-        plane = _spread(grid, height, width, cell)
-    else:
-        plane = _spread(grid, height, wide, cell)
+    grid = random.random_sample((int(height / cell) + 5, int(wide / cell) + 5)).astype(np.float32)
+    plane = _spread(grid, height, wide, cell)
+    if stretch != 1.0:
         plane = plane[:, np.minimum((np.arange(width) / stretch).astype(np.intp), wide - 1)]
     return _stretched(plane)
 
@@ -147,9 +139,7 @@ def _fractal(random: RandomState, height: int, width: int, cell: float, rough: f
     total, strength = 1.0, 1.0
     for _ in range(2):
         cell, strength = max(cell / 2.7, 2.5), strength * rough
-        octave = _noise(random, height, width, cell)
-        octave *= np.float32(strength)
-        plane += octave
+        plane += _noise(random, height, width, cell) * np.float32(strength)
         total += strength
     plane *= np.float32(1 / total)
     return plane
@@ -157,10 +147,7 @@ def _fractal(random: RandomState, height: int, width: int, cell: float, rough: f
 
 def _wave(plane: Plane) -> Plane:
     """A triangle wave of period 1, in 0..1: what a sine would be, in exact arithmetic."""
-    wave = plane - np.floor(plane)
-    wave *= np.float32(2)
-    wave -= np.float32(1)
-    return np.abs(wave, out=wave)
+    return np.abs((plane - np.floor(plane)) * np.float32(2) - np.float32(1))
 
 
 def _ramp(height: int, width: int, angle: float) -> Plane:
@@ -211,9 +198,7 @@ def _contrast(one: NDArray[np.float32], other: NDArray[np.float32]) -> Any:
 def _blend(picture: Canvas, colour: NDArray[np.float32], alpha: Plane) -> None:
     """Lays one colour (of 3) or a canvas of colours over the picture in place, with opacity `alpha` in 0..1."""
     for channel, over in zip(picture, colour, strict=True):
-        step = over - channel
-        step *= alpha
-        channel += step
+        channel += (over - channel) * alpha
 
 
 def _window(mask: NDArray[np.uint8], margin: int) -> tuple[slice, slice]:
@@ -249,9 +234,8 @@ def _ground(random: RandomState, height: int, width: int) -> Canvas:
     kinds = list(_GROUNDS)
     picture = _surface(random, height, width, kinds[random.randint(len(kinds))])
     if random.random_sample() < 0.6:  # a second surface below a wavy horizon, or beside a slanting edge
-        angle = math.pi / 2 + (
-            random.uniform(-0.15, 0.15) if random.random_sample() < 0.7 else random.uniform(-1.5, 1.5)
-        )
+        slant = 0.15 if random.random_sample() < 0.7 else 1.5
+        angle = math.pi / 2 + random.uniform(-slant, slant)
         edge = _stretched(_ramp(height, width, angle))
         edge += np.float32(random.uniform(0, 0.25)) * (_noise(random, height, width, random.uniform(15, 60)) - 0.5)
         sharp = random.uniform(4, 60)
@@ -271,9 +255,8 @@ def _surface(random: RandomState, height: int, width: int, kind: str) -> Canvas:
         bent += plane * np.float32(random.uniform(0.2, 2.5))
         plane = plane * np.float32(0.6) + _wave(bent) * np.float32(random.uniform(0.15, 0.4))
     elif pattern == 1:  # water, clouds: noise drawn out to the side
-        plane = plane * np.float32(0.5) + _noise(
-            random, height, width, random.uniform(4, 14), random.uniform(3, 8)
-        ) * np.float32(0.5)
+        drawn_out = _noise(random, height, width, random.uniform(4, 14), random.uniform(3, 8))
+        plane = plane * np.float32(0.5) + drawn_out * np.float32(0.5)
     elif pattern == 2:  # a smooth wall: mostly light
         plane *= np.float32(0.25)
         plane += np.float32(0.75) * _stretched(_ramp(height, width, random.uniform(0, 2 * math.pi)))
@@ -294,14 +277,12 @@ def _strokes(random: RandomState, levels: NDArray[np.uint8]) -> None:
     height, width = levels.shape
     count = int(height * width / random.uniform(90, 400))
     length, angle, fan = random.uniform(2, 14), random.uniform(0, math.pi), random.uniform(0.1, 1.6)
-    ys, xs = random.randint(0, height, count), random.randint(0, width, count)
-    directions = angle + random.uniform(-fan, fan, count)
-    lengths = length * random.uniform(0.4, 1.3, count)
+    ys, xs = random.randint(0, height, count).tolist(), random.randint(0, width, count).tolist()
+    directions = (angle + random.uniform(-fan, fan, count)).tolist()
+    lengths = (length * random.uniform(0.4, 1.3, count)).tolist()
     colours = random.randint(40, 256, count).tolist()
     thickness = 1 + int(random.randint(2))
-    for y, x, direction, long, colour in zip(
-        ys.tolist(), xs.tolist(), directions.tolist(), lengths.tolist(), colours, strict=True
-    ):
+    for y, x, direction, long, colour in zip(ys, xs, directions, lengths, colours, strict=True):
         end = int(x + long * math.cos(direction)), int(y + long * math.sin(direction))
         cv2.line(levels, (x, y), end, colour, thickness)
 
@@ -348,6 +329,10 @@ Outline = list[tuple[NDArray[np.float64], bool]]
 """Closed curves in a unit frame (N x 2, x and y in about -1..1), each filled (True) or cut out (False) in turn."""
 
 
+def _solid(*curves: ArrayLike) -> Outline:
+    return [(np.array(curve, np.float64), True) for curve in curves]
+
+
 def _circle(x: float = 0, y: float = 0, rx: float = 1, ry: float | None = None, tilt: float = 0) -> NDArray[np.float64]:
     t = np.linspace(0, 2 * math.pi, 64, endpoint=False)
     points = np.stack([np.cos(t) * rx, np.sin(t) * (rx if ry is None else ry)], 1)
@@ -378,60 +363,54 @@ def _blob(random: RandomState) -> Outline:
     count = int(random.randint(6, 11))
     angles = (np.arange(count) + random.uniform(-0.25, 0.25, count)) * (2 * math.pi / count)
     radii = random.uniform(0.6, 1.1, count)
-    return [(_rounded(np.stack([np.cos(angles) * radii, np.sin(angles) * radii * random.uniform(0.6, 1)], 1)), True)]
+    return _solid(_rounded(np.stack([np.cos(angles) * radii, np.sin(angles) * radii * random.uniform(0.6, 1)], 1)))
 
 
 def _block(random: RandomState) -> Outline:
     wide, high = random.uniform(0.55, 1), random.uniform(0.45, 1)
     corners = np.array([(-wide, -high), (wide, -high), (wide, high), (-wide, high)]) + random.uniform(-0.2, 0.2, (4, 2))
-    return [(_bevelled(corners, random.uniform(0.02, 0.35)), True)]
+    return _solid(_bevelled(corners, random.uniform(0.02, 0.35)))
 
 
 def _star(random: RandomState) -> Outline:
     points = int(random.randint(4, 9))
     t = np.arange(2 * points) * (math.pi / points)
     radii = np.where(np.arange(2 * points) % 2 == 0, 1.0, random.uniform(0.4, 0.75))
-    return [(_rounded(np.stack([np.cos(t) * radii, np.sin(t) * radii], 1), int(random.randint(0, 4))), True)]
+    return _solid(_rounded(np.stack([np.cos(t) * radii, np.sin(t) * radii], 1), int(random.randint(0, 4))))
 
 
 def _fish(random: RandomState) -> Outline:
     high, tail = random.uniform(0.3, 0.55), random.uniform(0.3, 0.55)
-    tail_fin = np.array([(-0.55, 0), (-1.15, -tail), (-0.95, 0), (-1.15, tail)], np.float64)
-    back_fin = np.array([(-0.2, -high * 0.8), (0.15, -high - 0.3), (0.3, -high * 0.7)], np.float64)
-    return [(_circle(0.1, 0, 0.85, high), True), (tail_fin, True), (_rounded(back_fin, 1), True)]
+    tail_fin = [(-0.55, 0), (-1.15, -tail), (-0.95, 0), (-1.15, tail)]
+    back_fin = np.array([(-0.2, -high * 0.8), (0.15, -high - 0.3), (0.3, -high * 0.7)])
+    return _solid(_circle(0.1, 0, 0.85, high), tail_fin, _rounded(back_fin, 1))
 
 
 def _bird(random: RandomState) -> Outline:
     raised = random.uniform(0.2, 0.9)
-    wing = np.array([(-0.25, 0), (0.3, -0.05), (0.05, -raised), (-0.5, -raised - 0.25)], np.float64)
-    beak = np.array([(0.85, -0.35), (1.2, -0.22), (0.85, -0.15)], np.float64)
-    tail = np.array([(-0.5, -0.1), (-1.15, -0.1), (-1.1, 0.25), (-0.5, 0.2)], np.float64)
-    parts = [_circle(0, 0.05, 0.7, 0.4, -0.15), _circle(0.65, -0.27, 0.27), wing, beak, tail]
-    return [(part, True) for part in parts]
+    wing = [(-0.25, 0), (0.3, -0.05), (0.05, -raised), (-0.5, -raised - 0.25)]
+    beak, tail = [(0.85, -0.35), (1.2, -0.22), (0.85, -0.15)], [(-0.5, -0.1), (-1.15, -0.1), (-1.1, 0.25), (-0.5, 0.2)]
+    return _solid(_circle(0, 0.05, 0.7, 0.4, -0.15), _circle(0.65, -0.27, 0.27), wing, beak, tail)
 
 
 def _beast(random: RandomState) -> Outline:
     """Four legs, a body, a head with an ear, a tail."""
     belly, leg = random.uniform(0.28, 0.42), random.uniform(0.45, 0.75)
-    parts = [_circle(0, 0, 0.75, belly), _circle(0.78, -0.4, 0.3, 0.23, 0.3)]
-    parts.append(np.array([(0.3, -0.1), (0.6, -0.5), (0.9, -0.3), (0.65, 0.15)], np.float64))  # neck
-    parts.append(np.array([(0.6, -0.5), (0.62, -0.85), (0.8, -0.58)], np.float64))  # ear
+    neck = [(0.3, -0.1), (0.6, -0.5), (0.9, -0.3), (0.65, 0.15)]
+    ear = [(0.6, -0.5), (0.62, -0.85), (0.8, -0.58)]
+    parts: list[ArrayLike] = [_circle(0, 0, 0.75, belly), _circle(0.78, -0.4, 0.3, 0.23, 0.3), neck, ear]
     for x in (-0.6, -0.35, 0.3, 0.55):
         step = random.uniform(-0.15, 0.15)
-        parts.append(np.array([(x - 0.09, 0), (x + 0.09, 0), (x + 0.07 + step, leg), (x - 0.07 + step, leg)]))
+        parts.append([(x - 0.09, 0), (x + 0.09, 0), (x + 0.07 + step, leg), (x - 0.07 + step, leg)])
     rise = random.uniform(-0.6, 0.2)
-    parts.append(np.array([(-0.65, -0.15), (-0.62, 0), (-1.1, rise + 0.1), (-1.15, rise)], np.float64))
-    return [(part, True) for part in parts]
+    return _solid(*parts, [(-0.65, -0.15), (-0.62, 0), (-1.1, rise + 0.1), (-1.15, rise)])
 
 
 def _mug(random: RandomState) -> Outline:
     narrow, high = random.uniform(0.75, 1), random.uniform(0.65, 0.95)
-    cup = np.array([(-0.65, -high), (0.65, -high), (0.65 * narrow, high), (-0.65 * narrow, high)], np.float64)
-    return [
-        (_circle(0.68, 0, 0.4, 0.45 * high), True),
-        (_circle(0.68, 0, 0.24, 0.29 * high), False),
-        (_bevelled(cup, 0.12), True),
-    ]
+    cup = np.array([(-0.65, -high), (0.65, -high), (0.65 * narrow, high), (-0.65 * narrow, high)])
+    handle, hole = _circle(0.68, 0, 0.4, 0.45 * high), _circle(0.68, 0, 0.24, 0.29 * high)
+    return [(handle, True), (hole, False), (_bevelled(cup, 0.12), True)]
 
 
 def _ring(random: RandomState) -> Outline:
@@ -443,16 +422,15 @@ def _mushroom(random: RandomState) -> Outline:
     t = np.linspace(math.pi, 2 * math.pi, 32)
     cap = np.stack([np.cos(t), np.sin(t) * random.uniform(0.6, 1) + 0.05], 1)
     foot = random.uniform(0.2, 0.4)
-    stem = np.array([(-foot * 0.8, 0), (foot * 0.8, 0), (foot, 0.9), (-foot, 0.9)], np.float64)
-    return [(_bevelled(stem, 0.1), True), (cap, True)]
+    stem = np.array([(-foot * 0.8, 0), (foot * 0.8, 0), (foot, 0.9), (-foot, 0.9)])
+    return _solid(_bevelled(stem, 0.1), cap)
 
 
 def _leaf(random: RandomState) -> Outline:
     t = np.linspace(0, 1, 32)
     bulge = random.uniform(0.9, 1.7) * t * (1 - t) * (1.4 - 0.8 * t)
     blade = np.concatenate([np.stack([2 * t - 1, bulge], 1), np.stack([2 * t - 1, -bulge], 1)[::-1]])
-    stalk = np.array([(-0.95, -0.04), (-1.35, 0.05), (-1.35, 0.12), (-0.95, 0.04)], np.float64)
-    return [(blade, True), (stalk, True)]
+    return _solid(blade, [(-0.95, -0.04), (-1.35, 0.05), (-1.35, 0.12), (-0.95, 0.04)])
 
 
 # Standing things keep upright, within this many radians; the others turn freely.
@@ -566,9 +544,8 @@ def _lay(random: RandomState, picture: Canvas, mask: NDArray[np.uint8], skin: _S
         down, across = int(side * random.uniform(0.03, 0.14)), int(-light * side * 0.12)
         window = _window(mask, int(3 * reach) + abs(across) + down)
         fallen = np.zeros_like(mask)  # the mask, moved away from the light
-        fallen[down:, max(across, 0) : width + min(across, 0)] = mask[
-            : height - down, max(-across, 0) : width - max(across, 0)
-        ]
+        moved = mask[: height - down, max(-across, 0) : width - max(across, 0)]
+        fallen[down:, max(across, 0) : width + min(across, 0)] = moved
         shadow = _blurred(fallen[window], reach)
         picture[:, *window] *= 1 - np.float32(random.uniform(0.2, 0.55)) * shadow
 
@@ -597,10 +574,8 @@ def _lay(random: RandomState, picture: Canvas, mask: NDArray[np.uint8], skin: _S
     lit -= np.float32(0.9) * _blurred(mask, max(side * 0.1, 2))
     depth = np.float32(random.uniform(0.1, 0.4))
     shade = (np.float32(1) - depth * (lit + np.float32(0.25))) * (np.float32(0.88) + np.float32(0.24) * fine)
-    colours = np.stack(
-        [(one + share * (other - one)) * shade for one, other in zip(skin.main, skin.second, strict=True)]
-    )
-    _blend(patch, colours, _softened(mask))
+    colours = [(one + share * (other - one)) * shade for one, other in zip(skin.main, skin.second, strict=True)]
+    _blend(patch, np.stack(colours), _softened(mask))
 
 
 def _finish(random: RandomState, picture: Canvas, light: float) -> None:
@@ -609,6 +584,4 @@ def _finish(random: RandomState, picture: Canvas, light: float) -> None:
     fall = _stretched(_ramp(height, width, math.pi / 2 - light))
     picture *= np.float32(1.06) - np.float32(random.uniform(0, 0.3)) * fall
     grain = np.frombuffer(random.bytes(height * width), np.uint8).reshape(height, width).astype(np.float32)
-    grain -= np.float32(127.5)
-    grain *= np.float32(random.uniform(0.01, 0.06))
-    picture += grain
+    picture += (grain - np.float32(127.5)) * np.float32(random.uniform(0.01, 0.06))

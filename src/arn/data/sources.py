@@ -29,10 +29,10 @@ class Source(Protocol):
         """Picture uint8 RGB H x W x 3 and gray mask uint8 H x W, at native size."""
 
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """The picture alone."""
+        return self.read(index)[0]
 
     def mask(self, index: int) -> NDArray[np.uint8]:
-        """The gray mask alone."""
+        return self.read(index)[1]
 
     def digests(self, index: int) -> tuple[bytes, bytes]:
         """Content hashes of picture and mask: what is kept of them elsewhere is known by these."""
@@ -41,7 +41,7 @@ class Source(Protocol):
         """These pictures as a source of their own, small enough to be sent to another process."""
 
 
-class PairSource:
+class PairSource(Source):
     """Pictures and masks in files.
 
     Args:
@@ -50,40 +50,34 @@ class PairSource:
     """
 
     def __init__(self, pairs: Sequence[Pair], stems: Sequence[str] | None = None, at_least: int | None = None) -> None:
+        self.pairs, self.masks = list(pairs), [pair.mask for pair in pairs if pair.mask is not None]
         unmasked = [pair.stem for pair in pairs if pair.mask is None]
         if unmasked:
             raise ArnError(
                 f"no masks for {len(unmasked)} pictures, the first {unmasked[0]!r}: training and scoring need them"
             )
-        self.pairs = list(pairs)
         self.stems = list(stems) if stems is not None else [pair.stem for pair in pairs]
         self.at_least = at_least
         self._digests: dict[int, tuple[bytes, bytes]] = {}
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        pair = self.pairs[index]
-        assert pair.mask is not None
-        picture, mask = read_picture(pair.picture, self.at_least), read_mask(pair.mask)
+        picture, mask = self.picture(index), self.mask(index)
         if self.at_least is not None and picture.shape[:2] != mask.shape:
             height, width = picture.shape[:2]
             if any((-(-mask.shape[0] // scale), -(-mask.shape[1] // scale)) == (height, width) for scale in (2, 4, 8)):
                 mask = resize(mask, height, width)
-        check_same_size(pair, picture, mask)
+        check_same_size(self.pairs[index], picture, mask)
         return picture, mask
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         return read_picture(self.pairs[index].picture, self.at_least)
 
     def mask(self, index: int) -> NDArray[np.uint8]:
-        place = self.pairs[index].mask
-        assert place is not None
-        return read_mask(place)
+        return read_mask(self.masks[index])
 
     def digests(self, index: int) -> tuple[bytes, bytes]:
         if index not in self._digests:  # every method of a bench asks for them
-            pair = self.pairs[index]
-            assert pair.mask is not None
-            self._digests[index] = file_digest(pair.picture), file_digest(pair.mask)
+            self._digests[index] = file_digest(self.pairs[index].picture), file_digest(self.masks[index])
         return self._digests[index]
 
     def only(self, indices: Sequence[int]) -> PairSource:
@@ -91,7 +85,7 @@ class PairSource:
         return PairSource(chosen, [self.stems[index] for index in indices], self.at_least)
 
 
-class SceneSource:
+class SceneSource(Source):
     """The drawn data set: nothing needed from outside."""
 
     def __init__(self, part: scenes.Part, count: int | None = None, numbers: Sequence[int] | None = None) -> None:
@@ -101,12 +95,6 @@ class SceneSource:
 
     def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         return scenes.scene(self.part, self.numbers[index])
-
-    def picture(self, index: int) -> NDArray[np.uint8]:
-        return self.read(index)[0]
-
-    def mask(self, index: int) -> NDArray[np.uint8]:
-        return self.read(index)[1]
 
     def digests(self, index: int) -> tuple[bytes, bytes]:
         drawn = f"{_scenes_version()}/{self.stems[index]}"

@@ -72,15 +72,17 @@ def holdout(stems: Sequence[str], count_or_fraction: int | float, seed: int) -> 
 
 def split_hash(split: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
     """SHA-256, in hexadecimal, of the split's content: equal for equal lists, whatever order the parts stand in."""
-    content = {part: {name: sorted(stems) for name, stems in sets.items()} for part, sets in split.items()}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_sorted(split), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _sorted(split: Mapping[str, Mapping[str, Sequence[str]]]) -> Split:
+    return {part: {name: sorted(stems) for name, stems in sets.items()} for part, sets in split.items()}
 
 
 def save_split(path: Path, split: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
     """Writes the split as JSON with its hash, whole or not at all, and returns the hash; ArnError when it cannot."""
     digest = split_hash(split)
-    parts = {part: {name: sorted(stems) for name, stems in sets.items()} for part, sets in split.items()}
-    text = json.dumps({"sha256": digest, "split": parts}, indent=1, ensure_ascii=False)
+    text = json.dumps({"sha256": digest, "split": _sorted(split)}, indent=1, ensure_ascii=False)
     write_atomically(path, (text + "\n").encode())
     return digest
 
@@ -89,16 +91,15 @@ def load_split(path: Path) -> Split:
     """Reads what `save_split` wrote. ArnError when it is missing, no split, or no longer what its hash says."""
     try:
         stored = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ArnError(f"Cannot read the split {path}: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise ArnError(f"{path} is no split: {error}.") from error
-    try:
         split: Split = {
             str(part): {str(name): [str(stem) for stem in stems] for name, stems in sets.items()}
             for part, sets in stored["split"].items()
         }
         digest = stored["sha256"]
+    except OSError as error:
+        raise ArnError(f"Cannot read the split {path}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise ArnError(f"{path} is no split: {error}.") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ArnError(f"{path} is no split: it must hold 'sha256' and 'split', as 'arn train' writes it.") from error
     if split_hash(split) != digest:

@@ -76,28 +76,14 @@ class Augmentation:
 
             steps: list[Any] = []
             if self.crop < 1:
-                steps.append(
-                    A.RandomResizedCrop(
-                        (size, size),
-                        scale=(self.crop**2, 1.0),
-                        ratio=(0.8, 1.25),
-                        interpolation=cv2.INTER_AREA,
-                        mask_interpolation=cv2.INTER_AREA,
-                    )
-                )
+                area = {"interpolation": cv2.INTER_AREA, "mask_interpolation": cv2.INTER_AREA}
+                steps.append(A.RandomResizedCrop((size, size), scale=(self.crop**2, 1.0), ratio=(0.8, 1.25), **area))
             if self.flip:
                 steps.append(A.HorizontalFlip(p=self.flip))
             if self.colour:
-                strength = self.colour
-                steps.append(
-                    A.ColorJitter(
-                        brightness=(1 - 0.4 * strength, 1 + 0.4 * strength),
-                        contrast=(1 - 0.4 * strength, 1 + 0.4 * strength),
-                        saturation=(1 - 0.4 * strength, 1 + 0.4 * strength),
-                        hue=(-0.05 * strength, 0.05 * strength),
-                        p=0.8,
-                    )
-                )
+                around = (1 - 0.4 * self.colour, 1 + 0.4 * self.colour)
+                hue = (-0.05 * self.colour, 0.05 * self.colour)
+                steps.append(A.ColorJitter(brightness=around, contrast=around, saturation=around, hue=hue, p=0.8))
             if self.gray:
                 steps.append(A.ToGray(p=self.gray))
             self._pipelines[size] = A.Compose(steps)
@@ -141,6 +127,4 @@ class Augmentation:
         if self.crop == 1:
             picture, mask = resize(picture, size, size), resize(mask, size, size)
         out: Mapping[str, Any] = pipeline(image=picture, mask=mask)
-        if out["image"].shape[:2] != (size, size):
-            return resize(out["image"], size, size), resize(out["mask"], size, size)
-        return out["image"], out["mask"]
+        return resize(out["image"], size, size), resize(out["mask"], size, size)

@@ -67,52 +67,42 @@ def verify(
     report = Report(found=len(pairs), expected=dataset.count if dataset else None)
     digests: defaultdict[bytes, list[str]] = defaultdict(list)
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
-        for done, (pair, seen) in enumerate(zip(pairs, pool.map(_look, pairs), strict=True), start=1):
-            report.unreadable += seen.unreadable
-            report.mismatched += seen.mismatched
-            if seen.digest is not None:
-                digests[seen.digest].append(pair.stem)
-            for kind in seen.kinds:
-                getattr(report, kind).append(pair.stem)
+        for done, (pair, (digest, seen)) in enumerate(zip(pairs, pool.map(_look, pairs), strict=True), start=1):
+            if digest is not None:
+                digests[digest].append(pair.stem)
+            for kind, said in seen:
+                getattr(report, kind).append(said)
             if progress is not None:
                 progress(done, len(pairs))
     report.identical = sorted(tuple(sorted(stems)) for stems in digests.values() if len(stems) > 1)
     return report
 
 
-@dataclass
-class _Seen:
-    digest: bytes | None = None
-    unreadable: list[str] = field(default_factory=list)
-    mismatched: list[str] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
-
-
-def _look(pair: Pair) -> _Seen:
-    seen = _Seen()
-    picture = mask = None
+def _look(pair: Pair) -> tuple[bytes | None, list[tuple[str, str]]]:
+    """The digest of a picture's bytes, and (field of :class:`Report`, what belongs there) of all that was seen."""
+    digest = picture = mask = None
+    seen: list[tuple[str, str]] = []
     try:
         data = read_bytes(pair.picture)
-        seen.digest = hashlib.sha256(data).digest()
+        digest = hashlib.sha256(data).digest()
         picture = read_picture(pair.picture, data=data)
     except ArnError as error:
-        seen.unreadable.append(str(error))
-    if pair.mask is None:
-        return seen
+        seen.append(("unreadable", str(error)))
     try:
-        mask = read_mask(pair.mask)
+        mask = None if pair.mask is None else read_mask(pair.mask)
     except ArnError as error:
-        seen.unreadable.append(str(error))
-        return seen
+        seen.append(("unreadable", str(error)))
+    if mask is None:
+        return digest, seen
     if picture is not None:
         try:
             check_same_size(pair, picture, mask)
         except ArnError as error:
-            seen.mismatched.append(str(error))
+            seen.append(("mismatched", str(error)))
     if mask.max() <= 127:
-        seen.kinds.append("empty")
+        seen.append(("empty", pair.stem))
     elif mask.min() > 127:
-        seen.kinds.append("full")
+        seen.append(("full", pair.stem))
     if ((mask > 0) & (mask < 255)).any():
-        seen.kinds.append("graded")
-    return seen
+        seen.append(("graded", pair.stem))
+    return digest, seen

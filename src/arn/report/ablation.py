@@ -16,11 +16,10 @@ import numpy as np
 
 from arn.evaluation.results import SCHEMA, describe_protocols, kept_curves
 from arn.evaluation.statistics import bootstrap, compare, holm
-from arn.metrics.functional import Rows
 from arn.metrics.measures import labels, listed
 from arn.report.page import Section
 from arn.report.runs import Variant, numeric_key
-from arn.report.tables import NOT_SIGNIFICANT, escape_tex, to_csv
+from arn.report.tables import NOT_SIGNIFICANT, escape_tex, pipes, tex_row, tex_table, to_csv
 
 SCORED = ("max_f", "mae")
 
@@ -47,17 +46,16 @@ def make_report(
             values = {run.seed: run.rows[dataset].compute() for run in variant.runs}
             for name in SCORED:
                 by_seed = {number: float(one[name]) for number, one in values.items()}
-                interval = sure.get(name)
                 scores.append(
                     {
                         "variant": variant.name,
                         "dataset": dataset,
                         "score": name,
                         "mean": statistics.fmean(by_seed.values()),
-                        "sd": statistics.stdev(by_seed.values()) if len(by_seed) > 1 else None,
+                        "sd": _deviation(by_seed),
                         "by_seed": by_seed,
-                        "low": None if interval is None else interval.low,
-                        "high": None if interval is None else interval.high,
+                        "low": sure[name].low if name in sure else None,
+                        "high": sure[name].high if name in sure else None,
                         "difference": gaps.get(name),
                     }
                 )
@@ -82,27 +80,25 @@ def _differences(variant: Variant, full: Variant, dataset: str, options: Mapping
     """Variant minus full by score, over the seeds that both have; without a common one, in the order of their seeds."""
     ours, theirs = ({run.seed: run.rows[dataset] for run in one.runs} for one in (variant, full))
     common = sorted(ours.keys() & theirs.keys())
-    count = min(len(ours), len(theirs))
-    pairs: list[tuple[Rows, Rows]] = (
-        [(ours[one], theirs[one]) for one in common]
-        if common
-        else list(zip(list(ours.values())[:count], list(theirs.values())[:count], strict=True))
-    )
+    pairs = [(ours[one], theirs[one]) for one in common] or list(zip(ours.values(), theirs.values(), strict=False))
     tested = compare([one for one, _ in pairs], [other for _, other in pairs], SCORED, **options)
     found = {}
     for name, one in tested.items():
-        gap = one.difference
         by_seed = {number: float(ours[number].compute()[name] - theirs[number].compute()[name]) for number in common}
         found[name] = {
-            "estimate": gap.estimate,
-            "low": gap.low,
-            "high": gap.high,
+            "estimate": one.difference.estimate,
+            "low": one.difference.low,
+            "high": one.difference.high,
             "p": one.p_sign_flip,
             "by_seed": by_seed,
-            "sd": statistics.stdev(by_seed.values()) if len(by_seed) > 1 else None,
+            "sd": _deviation(by_seed),
             "same_sign": len({value > 0 for value in by_seed.values()}) == 1 if by_seed else None,
         }
     return found
+
+
+def _deviation(by_seed: Mapping[int, float]) -> float | None:
+    return statistics.stdev(by_seed.values()) if len(by_seed) > 1 else None
 
 
 def _describe(variant: Variant) -> dict[str, Any]:
@@ -180,42 +176,33 @@ def _entries(report: Report, variant: str) -> dict[tuple[str, str], Mapping[str,
     return {(one["dataset"], one["score"]): one for one in report["scores"] if one["variant"] == variant}
 
 
-def _score(one: Mapping[str, Any], plus: str = "±") -> str:
-    return f"{one['mean']:.4f}" + ("" if one["sd"] is None else f" {plus} {one['sd']:.4f}")
+def _tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, head, lines) of the scores, and of the differences where there are any."""
+    scores, differences = ("Scores over seeds, and cost", *_scores(report)), _differences_table(report)
+    return [scores, (f"Differences from {report['reference']}", *differences)] if differences[1] else [scores]
 
 
-def _tied(one: Mapping[str, Any]) -> bool:
-    return one["difference"] is not None and not one["difference"]["significant"]
-
-
-def _heads(report: Report) -> list[tuple[str, str]]:
-    return [(dataset, score) for dataset in report["datasets"] for score in SCORED]
-
-
-def _score_table(report: Report) -> tuple[list[str], list[list[str]]]:
-    head = ["variant", "seeds", *(f"{dataset} {labels()[score].text}" for dataset, score in _heads(report))]
-    head += ["parameters", "training, min", "ms / map"]
+def _scores(report: Report) -> tuple[list[str], list[list[str]]]:
+    across = [(dataset, score) for dataset in report["datasets"] for score in SCORED]
+    head = ["variant", "seeds", *(f"{dataset} {labels()[score].text}" for dataset, score in across)]
     lines = []
     for one in report["variants"]:
         cells = _entries(report, one["name"])
-        line = [one["name"] + (" (reference)" if one["name"] == report["reference"] else ""), str(len(one["seeds"]))]
-        for key in _heads(report):
-            line.append(_score(cells[key]) + (f" {NOT_SIGNIFICANT}" if _tied(cells[key]) else ""))
-        lines.append([*line, *_cost(one)])
-    return head, lines
+        name = one["name"] + (" (reference)" if one["name"] == report["reference"] else "")
+        seconds, each = one["training_seconds"], one["seconds_per_map"]
+        cost = [f"{one['parameters']:,}", "" if seconds is None else f"{seconds / 60:.1f}"]
+        cost.append("" if each is None else f"{1000 * each:.1f}")
+        lines.append([name, str(len(one["seeds"])), *(_score(cells[key]) for key in across), *cost])
+    return [*head, "parameters", "training, min", "ms / map"], lines
 
 
-def _cost(variant: Mapping[str, Any]) -> list[str]:
-    seconds, each = variant["training_seconds"], variant["seconds_per_map"]
-    return [
-        f"{variant['parameters']:,}",
-        "" if seconds is None else f"{seconds / 60:.1f}",
-        "" if each is None else f"{1000 * each:.1f}",
-    ]
+def _score(one: Mapping[str, Any]) -> str:
+    deviation = "" if one["sd"] is None else f" ± {one['sd']:.4f}"
+    tied = one["difference"] is not None and not one["difference"]["significant"]
+    return f"{one['mean']:.4f}{deviation}{f' {NOT_SIGNIFICANT}' if tied else ''}"
 
 
-def _difference_table(report: Report) -> tuple[list[str], list[list[str]]]:
-    head = ["variant", "set", "score", "difference", "over pictures", "p (Holm)", "at each seed"]
+def _differences_table(report: Report) -> tuple[list[str], list[list[str]]]:
     lines = []
     for one in report["scores"]:
         gap = one["difference"]
@@ -225,72 +212,58 @@ def _difference_table(report: Report) -> tuple[list[str], list[list[str]]]:
             label = labels()[one["score"]].text
             cells = [one["variant"], one["dataset"], label, f"{gap['estimate']:+.4f}", interval]
             lines.append([*cells, f"{gap['p_holm']:.4f}", by_seed or "-"])
-    return head, lines
+    return ["variant", "set", "score", "difference", "over pictures", "p (Holm)", "at each seed"], lines
 
 
 # -------------------------------------------------------------------------------------------------------------- writers
 
 
 def markdown(report: Report) -> str:
-    parts = [_markdown_table(*_score_table(report))]
-    head, lines = _difference_table(report)
-    if lines:
-        parts.append(_markdown_table(head, lines))
+    parts = []
+    for _, head, lines in _tables(report):
+        rows = [head, ["---"] * len(head), *lines]
+        parts.append("\n".join(pipes(cell.replace("|", "\\|") for cell in row) for row in rows))
     parts.append("\n".join(f"- {note}" for note in notes(report)))
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
 def latex(report: Report) -> str:
     """Both tables for a paper, booktabs; the caption says what the figures are."""
     parts = ["% \\usepackage{booktabs}"]
-    told = " ".join(escape_tex(note.replace("**", "")) for note in notes(report))
-    tables = [(_score_table(report), told), (_difference_table(report), "Differences from the reference.")]
-    for (head, lines), caption in tables:
-        if lines:
-            parts += ["\\begin{table}", "\\centering\\small", f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"]
-            parts += ["\\toprule", " & ".join(map(escape_tex, head)) + " \\\\", "\\midrule"]
-            parts += [" & ".join(map(escape_tex, line)) + " \\\\" for line in lines]
-            parts += ["\\bottomrule", "\\end{tabular}", f"\\caption{{{caption}}}", "\\end{table}", ""]
+    captions = " ".join(note.replace("**", "") for note in notes(report)), "Differences from the reference."
+    for (_, head, lines), caption in zip(_tables(report), captions, strict=False):
+        top, *body = (tex_row(map(escape_tex, line)) for line in (head, *lines))
+        parts += tex_table(len(head), [top], body, escape_tex(caption))
     return "\n".join(parts) + "\n"
 
 
 def csv(report: Report) -> str:
     """One row a variant, test set and score."""
     settings = list(report["variants"][0]["settings"])
-    head = ["variant", *settings, "dataset", "score", "seeds", "mean", "sd", "low", "high"]
-    head += ["difference", "difference_low", "difference_high", "p", "p_holm"]
-    head += ["parameters", "training_seconds", "seconds_per_map"]
+    measured, tested = ["mean", "sd", "low", "high"], ["estimate", "low", "high", "p", "p_holm"]
+    cost = ["parameters", "training_seconds", "seconds_per_map"]
+    head = ["variant", *settings, "dataset", "score", "seeds", *measured]
+    head += ["difference", "difference_low", "difference_high", "p", "p_holm", *cost]
     described = {one["name"]: one for one in report["variants"]}
     lines = []
     for one in report["scores"]:
         variant, gap = described[one["variant"]], one["difference"] or {}
-        line = {key: one[key] for key in ("variant", "dataset", "score", "mean", "sd", "low", "high")}
-        line |= {key: variant[key] for key in ("parameters", "training_seconds", "seconds_per_map")}
-        line |= variant["settings"] | {"seeds": " ".join(map(str, variant["seeds"]))}
-        line |= {"difference": gap.get("estimate"), "p": gap.get("p"), "p_holm": gap.get("p_holm")}
-        line |= {"difference_low": gap.get("low"), "difference_high": gap.get("high")}
-        lines.append({key: f"{value:.6f}" if isinstance(value, float) else value for key, value in line.items()})
+        line = [one["variant"], *variant["settings"].values(), one["dataset"], one["score"]]
+        line += [" ".join(map(str, variant["seeds"])), *(one[key] for key in measured)]
+        lines.append([*line, *map(gap.get, tested), *(variant[key] for key in cost)])
     return to_csv(head, lines)
 
 
 def sections(report: Report, drawn: Mapping[str, bytes]) -> list[Section]:
     """The parts of the page that a bench does not have: both tables, and the figures as inline SVG."""
-    parts = [Section("Scores over seeds, and cost", _html_table(*_score_table(report)))]
-    head, lines = _difference_table(report)
-    if lines:
-        parts.append(Section(f"Differences from {report['reference']}", _html_table(head, lines)))
+    parts = [Section(title, _html_table(head, lines)) for title, head, lines in _tables(report)]
     for name, data in drawn.items():
         if name.endswith(".svg"):
             text = data.decode()
             title = name.removesuffix(".svg").replace("_", " ").capitalize()
             parts.append(Section(title, text[text.index("<svg") :]))
-    parts.append(Section("Notes", _html_list([note.replace("**", "") for note in notes(report)])))
-    return parts
+    told = "".join(f"<li>{html.escape(note.replace('**', ''))}</li>" for note in notes(report))
+    return [*parts, Section("Notes", f"<ul>{told}</ul>")]
 
 
 def _html_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -299,10 +272,6 @@ def _html_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
     body = "".join(row(line, "td") for line in lines)
     return f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
-
-
-def _html_list(told: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{html.escape(one)}</li>" for one in told) + "</ul>"
 
 
 def as_bench(report: Report, found: Sequence[Variant], provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -318,34 +287,27 @@ def as_bench(report: Report, found: Sequence[Variant], provenance: Mapping[str, 
     entries = []
     for view in views:
         for variant, described in zip(found, report["variants"], strict=True):
-            computed = [run.rows[view["dataset"]].compute() for run in variant.runs]
+            tables = [run.rows[view["dataset"]] for run in variant.runs]
+            computed, measures = [one.compute() for one in tables], tables[0].measures
             cells = _entries(report, variant.name)
-            mine = {score: cells[view["dataset"], score] for score in SCORED}
-            measures = variant.runs[0].rows[view["dataset"]].measures
-            names, curves = listed(measures), kept_curves(measures)
+            ends = {score: [cells[view["dataset"], score][end] for end in ("low", "high")] for score in SCORED}
+            curves = kept_curves(measures)
             entries.append(
                 {
                     "method": variant.name,
                     "view": view["id"],
                     "pictures": view["pictures"],
                     "of": view["pictures"],
-                    "values": {name: float(np.mean([one[name] for one in computed])) for name in names},
-                    "intervals": {
-                        name: [one["low"], one["high"]] for name, one in mine.items() if one["low"] is not None
-                    },
+                    "values": {name: float(np.mean([one[name] for one in computed])) for name in listed(measures)},
+                    "intervals": {score: both for score, both in ends.items() if both[0] is not None},
                     "curves": {name: np.mean([one[name] for one in computed], axis=0).tolist() for name in curves},
                     "seconds_per_picture": described["seconds_per_map"],
                     "device": "cpu",
                 }
             )
     methods = [
-        {
-            "name": one["name"],
-            "kind": "checkpoint",
-            "source": ", ".join(one["folders"]),
-            "trained_on": None,
-            "parameters": one["parameters"],
-        }
+        {"name": one["name"], "kind": "checkpoint", "source": ", ".join(one["folders"]), "trained_on": None}
+        | {"parameters": one["parameters"]}
         for one in report["variants"]
     ]
     return {

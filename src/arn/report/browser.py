@@ -23,46 +23,33 @@ from arn.report.page import thumbnail
 
 @dataclass(frozen=True)
 class Shown:
-    """Some pictures of a data set and their maps.
-
-    Attributes:
-        source: these pictures alone.
-        maps: for each, by method: the file that holds the map, or its key in the cache.
-        keys: for each, what the thumbnails of picture, mask and maps are known by.
-    """
+    """Some pictures of a data set (`source` has these alone) and their maps."""
 
     source: Source
-    maps: Sequence[Mapping[str, Path | bytes]]
-    keys: Sequence[Sequence[bytes]]
+    maps: Sequence[Mapping[str, Path | bytes]]  # of each, by method: the file that holds the map, or its key
+    keys: Sequence[Sequence[bytes]]  # of each: what the thumbnails of picture, mask and maps are known by
     cache: Cache
 
 
 def thumbnails(shown: Shown) -> dict[str, dict[str, Any]]:
     """Stem -> picture, mask and maps as data URIs."""
     found = {}
-    for index, stem in enumerate(shown.source.stems):
-        keys = shown.keys[index]
+    for index, (stem, maps, keys) in enumerate(zip(shown.source.stems, shown.maps, shown.keys, strict=True)):
         uris = [data.decode() for key in keys if (data := shown.cache.get(key))]
         if len(uris) < len(keys):
-            uris = [thumbnail(image) for image in _images(shown, index)]
+            picture, mask = shown.source.read(index)
+            drawn = [levels(place, shown.cache) for place in maps.values()]
+            images = [picture, mask, *(np.zeros_like(mask) if one is None else one for one in drawn)]
+            uris = [thumbnail(image) for image in images]
             for key, uri in zip(keys, uris, strict=True):
                 shown.cache.put(key, uri.encode())
-        picture_uri, mask_uri, *maps = uris
-        found[stem] = {
-            "picture": picture_uri,
-            "mask": mask_uri,
-            "maps": dict(zip(shown.maps[index], maps, strict=True)),
-        }
+        found[stem] = {"picture": uris[0], "mask": uris[1], "maps": dict(zip(maps, uris[2:], strict=True))}
     return found
 
 
-def _images(shown: Shown, index: int) -> list[NDArray[np.uint8]]:
-    picture, mask = shown.source.read(index)
-    images = [picture, mask]
-    for place in shown.maps[index].values():
-        levels = read_map(place) if isinstance(place, Path) else stored_map(shown.cache, place)
-        images.append(np.zeros_like(mask) if levels is None else levels)
-    return images
+def levels(place: Path | bytes, cache: Cache) -> NDArray[np.uint8] | None:
+    """The map in a file, or in the cache under a key; None where the cache has it no more."""
+    return read_map(place) if isinstance(place, Path) else stored_map(cache, place)
 
 
 def media(
@@ -82,8 +69,10 @@ def media(
         for start in range(0, len(indices), 16):
             part = indices[start : start + 16]
             of = [maps(index) for index in part]
-            contents = [_contents(source, index, of[number]) for number, index in enumerate(part)]
-            keys = [[digest("thumbnail", version, one) for one in each] for each in contents]
+            keys = []
+            for index, places in zip(part, of, strict=True):
+                contents = [file_digest(place) if isinstance(place, Path) else place for place in places.values()]
+                keys.append([digest("thumbnail", version, one) for one in (*source.digests(index), *contents)])
             yield len(part), Shown(source.only(part), of, keys, cache)
 
     first = next(jobs(), None)
@@ -93,11 +82,6 @@ def media(
     for _, some in workers.map(thumbnails, jobs(), 0 if drawn else len(indices)):
         found |= some
     return {source.stems[index]: found[source.stems[index]] for index in indices}
-
-
-def _contents(source: Source, index: int, maps: Mapping[str, Path | bytes]) -> list[bytes]:
-    of_maps = [file_digest(place) if isinstance(place, Path) else place for place in maps.values()]
-    return [*source.digests(index), *of_maps]
 
 
 def spread(errors: NDArray[np.float64], most: int) -> list[int]:
@@ -116,7 +100,5 @@ def view_rows(tables: Mapping[str, Rows]) -> dict[str, Any]:
     names = per_picture(first.measures)
     return {
         "stems": list(first.stems),
-        "scores": {
-            method: {name: np.round(rows[name], 4).tolist() for name in names} for method, rows in tables.items()
-        },
+        "scores": {method: {name: np.round(of[name], 4).tolist() for name in names} for method, of in tables.items()},
     }

@@ -23,7 +23,7 @@ def log_bench(chosen: Mapping[str, Any], content: Mapping[str, Any], run: Path) 
         summary: dict[str, float] = {}
         for entry in content["scores"]:
             view, values = views[entry["view"]], entry["values"]
-            row = [entry["method"], view["label"], view["protocol"], *(values.get(name) for name in names)]
+            row = [entry["method"], view["label"], view["protocol"], *map(values.get, names)]
             rows.append([*row, entry["pictures"], entry["seconds_per_picture"]])
             place = f"{view['label']}/{view['protocol']}/{entry['method']}"
             summary |= {f"{place}/{name}": values[name] for name in names if name in values}

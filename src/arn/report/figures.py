@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "arn",  # the same figure is the same file
 }
 _DPI = 250
+# By kind of file, without what would make the same figure another file.
+_METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None}}
 
 Drawn = dict[str, bytes]
 """File name -> content."""
@@ -61,7 +64,7 @@ def draw_all(bench: Mapping[str, Any], cache: Cache) -> Drawn:
         for kind, draw in (("pr", _pr), ("f_threshold", _f_threshold), ("bars", _bars)):
             needed = [_needed(kind, one) for one in entries]
             key = digest("figure", kind, code_version("arn.report.figures"), title, repr(needed))
-            for suffix, data in _kept(cache, key, lambda draw=draw, title=title, given=entries: draw(title, given)):
+            for suffix, data in _kept(cache, key, partial(draw, title, entries)):
                 files[f"{kind}_{name}.{suffix}"] = data
     return files
 
@@ -74,36 +77,34 @@ def _needed(kind: str, entry: Mapping[str, Any]) -> Any:
     return entry["method"], entry["values"]["max_f"], *(curves[name] for name in ("precision", "recall", "f_curve"))
 
 
-def _kept(cache: Cache, key: bytes, draw: Any) -> list[tuple[str, bytes]]:
-    kinds = ("png", "svg")
-    stored = [(kind, cache.get(digest(key, kind))) for kind in kinds]
-    if all(data is not None for _, data in stored):
-        return [(kind, data) for kind, data in stored if data is not None]
+def _kept(cache: Cache, key: bytes, draw: Callable[[], Any]) -> list[tuple[str, bytes]]:
+    keys = {kind: digest(key, kind) for kind in _METADATA}
+    stored = [(kind, data) for kind, one in keys.items() if (data := cache.get(one)) is not None]
+    if len(stored) == len(keys):
+        return stored
     drawn = _written(draw)
     for kind, data in drawn:
-        cache.put(digest(key, kind), data)
+        cache.put(keys[kind], data)
     return drawn
 
 
-def _written(draw: Any) -> list[tuple[str, bytes]]:
+def _written(draw: Callable[[], Any]) -> list[tuple[str, bytes]]:
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
         figure = draw()
         found = []
-        for kind in ("png", "svg"):
+        for kind, metadata in _METADATA.items():
             out = io.BytesIO()
-            metadata = {"Date": None} if kind == "svg" else {"Software": None}
             figure.savefig(out, format=kind, dpi=_DPI, metadata=metadata)
             found.append((kind, out.getvalue()))
     return found
 
 
-def _axes(width: float, height: float) -> tuple[Any, Any]:
+def _figure(width: float, height: float, layout: Any = "constrained") -> Any:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def _line(number: int) -> dict[str, Any]:
@@ -111,7 +112,8 @@ def _line(number: int) -> dict[str, Any]:
 
 
 def _pr(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
-    figure, axes = _axes(_COLUMN, 2.9)
+    figure = _figure(_COLUMN, 2.9)
+    axes = figure.subplots()
     lowest = 1.0
     for number, one in enumerate(entries):
         precision, recall = np.array(one["curves"]["precision"]), np.array(one["curves"]["recall"])
@@ -123,7 +125,8 @@ def _pr(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _f_threshold(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
-    figure, axes = _axes(_COLUMN, 2.9)
+    figure = _figure(_COLUMN, 2.9)
+    axes = figure.subplots()
     for number, one in enumerate(entries):
         f = np.array(one["curves"]["f_curve"])
         axes.plot(one["curves"]["thresholds"], f, label=one["method"], **_line(number))
@@ -136,8 +139,8 @@ def _f_threshold(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
 
 def _bars(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
     ordered = ranked(entries, "adaptive_f")
-    figure, axes = _axes(max(_COLUMN, min(_PAGE, 0.55 * len(ordered) + 1.2)), 2.6)
-    places = np.arange(len(ordered))
+    figure = _figure(max(_COLUMN, min(_PAGE, 0.55 * len(ordered) + 1.2)), 2.6)
+    axes, places = figure.subplots(), np.arange(len(ordered))
     names = (("adaptive_precision", "precision"), ("adaptive_recall", "recall"), ("adaptive_f", "F"))
     for number, (key, label) in enumerate(names):
         heights = [one["values"][key] for one in ordered]
@@ -156,8 +159,7 @@ def _bars(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
 def draw_training(logged: Iterable[Mapping[str, str]]) -> Drawn:
     """The learning curve of a run, ``training.png`` and ``.svg``: loss of every epoch, and both validation scores.
 
-    Args:
-        logged: rows of a run's ``csv/metrics.csv``, an empty string where a step did not log a value.
+    `logged`: rows of a run's ``csv/metrics.csv``, an empty string where a step did not log a value.
     """
     rows = list(logged)
 
@@ -166,9 +168,7 @@ def draw_training(logged: Iterable[Mapping[str, str]]) -> Drawn:
         return [step for step, _ in found], [value for _, value in found]
 
     def draw() -> Any:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(_PAGE, 2.4), layout="constrained")
+        figure = _figure(_PAGE, 2.4)
         shown = (("train/loss_step", "training loss"), ("val/max_f", "validation max F"), ("val/mae", "validation MAE"))
         for number, (axes, (name, label)) in enumerate(zip(figure.subplots(1, 3), shown, strict=True)):
             steps, values = column(name)
@@ -192,62 +192,52 @@ def draw_sweep(report: Mapping[str, Any]) -> Drawn:
     as a line across.
     """
     files: Drawn = {}
+    draw, kind = (_against, f"against_{slug(report['axis'])}") if report["axis"] else (_variant_bars, "variants")
     for dataset in report["datasets"]:
-        entries = [one for one in report["scores"] if one["dataset"] == dataset]
-        draw = _against if report["axis"] else _variant_bars
-        for suffix, data in _written(lambda draw=draw, dataset=dataset, given=entries: draw(report, dataset, given)):
-            files[f"{'against_' + slug(report['axis']) if report['axis'] else 'variants'}_{slug(dataset)}.{suffix}"] = (
-                data
-            )
+        for suffix, data in _written(partial(draw, report, dataset)):
+            files[f"{kind}_{slug(dataset)}.{suffix}"] = data
     return files
 
 
 def _two_scores(
-    report: Mapping[str, Any], dataset: str, width: float, height: float, remark: str = ""
-) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
+    report: Mapping[str, Any], dataset: str, height: float, remark: str = ""
+) -> tuple[Any, list[tuple[str, Any, str, dict[str, Any]]]]:
+    """A figure, and of each score: colour, axes, label, and its entry by variant."""
+    figure = _figure(_PAGE, height)
     figure.suptitle(f"{dataset}, protocol {report['protocols'][0]['name']}{remark}", fontsize=8)
-    return figure, figure.subplots(1, 2)
+    parts = []
+    for colour, axes, score in zip(COLOURS[:2], figure.subplots(1, 2), ("max_f", "mae"), strict=True):
+        entries = [one for one in report["scores"] if one["dataset"] == dataset and one["score"] == score]
+        label = f"{labels()[score].text} ({'higher' if labels()[score].higher else 'lower'} is better)"
+        parts.append((colour, axes, label, {one["variant"]: one for one in entries}))
+    return figure, parts
 
 
-def _error(one: Mapping[str, Any]) -> float:
-    return one["sd"] or 0.0
-
-
-_BETTER = {True: "higher is better", False: "lower is better"}
-
-
-def _against(report: Mapping[str, Any], dataset: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+def _against(report: Mapping[str, Any], dataset: str) -> Any:
     key = report["axis"]
     at = {one["name"]: one["settings"][key] for one in report["variants"]}
-    figure, both = _two_scores(report, dataset, _PAGE, 2.6)
-    for number, (axes, score) in enumerate(zip(both, ("max_f", "mae"), strict=True)):
-        mine = [one for one in entries if one["score"] == score]
-        places = [at[one["variant"]] for one in mine]
-        style = {"color": COLOURS[number], "marker": "o", "markersize": 4, "capsize": 3, "elinewidth": 0.8}
-        axes.errorbar(places, [one["mean"] for one in mine], yerr=[_error(one) for one in mine], **style)
-        for place, one in zip(places, mine, strict=True):
+    figure, parts = _two_scores(report, dataset, 2.6)
+    for colour, axes, label, mine in parts:
+        places = [at[name] for name in mine]
+        means, errors = [one["mean"] for one in mine.values()], [one["sd"] or 0.0 for one in mine.values()]
+        axes.errorbar(places, means, yerr=errors, color=colour, marker="o", markersize=4, capsize=3, elinewidth=0.8)
+        for place, one in zip(places, mine.values(), strict=True):
             values = list(one["by_seed"].values())
             axes.plot([place] * len(values), values, ".", color="#777777", markersize=3, zorder=1)
         if all(isinstance(place, int) for place in places):
             axes.set_xticks(sorted(places))
-        label = labels()[score]
-        axes.set(xlabel="T" if key == "network.rcl.steps" else key, ylabel=f"{label.text} ({_BETTER[label.higher]})")
+        axes.set(xlabel="T" if key == "network.rcl.steps" else key, ylabel=label)
     return figure
 
 
-def _variant_bars(report: Mapping[str, Any], dataset: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+def _variant_bars(report: Mapping[str, Any], dataset: str) -> Any:
     names = [one["name"] for one in report["variants"]]
-    figure, both = _two_scores(report, dataset, _PAGE, 0.9 + 0.32 * len(names), "; axes do not begin at 0")
-    for number, (axes, score) in enumerate(zip(both, ("max_f", "mae"), strict=True)):
-        mine = {one["variant"]: one for one in entries if one["score"] == score}
+    figure, parts = _two_scores(report, dataset, 0.9 + 0.32 * len(names), "; axes do not begin at 0")
+    for number, (colour, axes, label, mine) in enumerate(parts):
         places = np.arange(len(names))[::-1]
-        means = [mine[name]["mean"] for name in names]
-        style: dict[str, Any] = {"color": COLOURS[number], "height": 0.62, "edgecolor": "white", "linewidth": 0.4}
-        errors = {"elinewidth": 0.8, "capsize": 3}
-        axes.barh(places, means, xerr=[_error(mine[name]) for name in names], error_kw=errors, **style)
+        means, errors = [mine[name]["mean"] for name in names], [mine[name]["sd"] or 0.0 for name in names]
+        style: dict[str, Any] = {"color": colour, "height": 0.62, "edgecolor": "white", "linewidth": 0.4}
+        axes.barh(places, means, xerr=errors, error_kw={"elinewidth": 0.8, "capsize": 3}, **style)
         for place, name in zip(places, names, strict=True):
             values = list(mine[name]["by_seed"].values())
             axes.plot(values, [place] * len(values), ".", color="black", markersize=3, zorder=3)
@@ -257,8 +247,7 @@ def _variant_bars(report: Mapping[str, Any], dataset: str, entries: Sequence[Map
         # Bars from zero would hide what an ablation is about; the title says that they are not.
         axes.set_xlim(max(0.0, min(everything) - reach), max(everything) + 0.35 * reach)
         axes.set_yticks(places, names if number == 0 else [""] * len(names))
-        label = labels()[score]
-        axes.set(xlabel=f"{label.text} ({_BETTER[label.higher]})")
+        axes.set(xlabel=label)
         axes.grid(axis="y", visible=False)
     return figure
 
@@ -273,23 +262,18 @@ def choose_rows(errors: NDArray[np.float64], each: int = 2) -> list[tuple[int, s
     highest mean over the methods; at ``disagree`` the methods' standard deviation is largest. Ties go to the first.
     """
     mean, spread = errors.mean(axis=0), errors.std(axis=0)
+    kinds = [(mean, "easy"), (-mean, "hard"), (-spread, "disagree")]
     chosen: dict[int, str] = {}
-    for order, why in ((np.argsort(mean, kind="stable"), "easy"), (np.argsort(-mean, kind="stable"), "hard")):
-        fresh = [int(one) for one in order if int(one) not in chosen][:each]
-        chosen |= dict.fromkeys(fresh, why)
-    if len(errors) > 1:
-        order = np.argsort(-spread, kind="stable")
-        fresh = [int(one) for one in order if int(one) not in chosen][:each]
-        chosen |= dict.fromkeys(fresh, "disagree")
+    for by, why in kinds if len(errors) > 1 else kinds[:2]:
+        fresh = [one for one in np.argsort(by, kind="stable").tolist() if one not in chosen]
+        chosen |= dict.fromkeys(fresh[:each], why)
     return list(chosen.items())
 
 
-def grid(
-    title: str,
-    names: Sequence[str],
-    rows: Sequence[tuple[str, str, Sequence[NDArray[np.uint8]], Sequence[float]]],
-    cache: Cache,
-) -> list[tuple[str, bytes]]:
+_Row = tuple[str, str, Sequence[NDArray[np.uint8]], Sequence[float]]
+
+
+def grid(title: str, names: Sequence[str], rows: Sequence[_Row], cache: Cache) -> list[tuple[str, bytes]]:
     """Pictures, masks and maps; a row is (stem, why it is shown, [picture, mask, each method's map], [MAE of each])."""
     parts: list[str | bytes] = ["grid", code_version("arn.report.figures"), title, repr(list(names))]
     for stem, why, images, errors in rows:
@@ -297,17 +281,14 @@ def grid(
     return _kept(cache, digest(*parts), lambda: _grid(title, names, rows))
 
 
-def _grid(
-    title: str, names: Sequence[str], rows: Sequence[tuple[str, str, Sequence[NDArray[np.uint8]], Sequence[float]]]
-) -> Any:
-    from matplotlib.figure import Figure
+def _grid(title: str, names: Sequence[str], rows: Sequence[_Row]) -> Any:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = 2 + len(names)
     each = min(1.3, _PAGE / columns)
     heights = [min(1.0, images[0].shape[0] / images[0].shape[1]) for _, _, images, _ in rows]
-    size = (each * columns, each * sum(heights) + 0.17 * len(rows) + 0.65)
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02))
+    layout = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    figure = _figure(each * columns, each * sum(heights) + 0.17 * len(rows) + 0.65, layout)
     figure.suptitle(title, fontsize=8)
     cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     for line, (stem, why, images, errors) in zip(cells, rows, strict=True):

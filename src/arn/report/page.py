@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from arn.files import write_atomically
-from arn.metrics.measure import Label
 from arn.metrics.measures import curve_labels, labels
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -66,7 +65,12 @@ def write_page(
     _check_media(browser)
     provenance = bench.get("provenance") or {}
     title = bench.get("title") or "Benchmark"
-    theme, script = _template("theme.js"), _script()
+    theme = _template("theme.js")
+    # The parts of the script as one, in a block, which keeps their names from the window's (`open`, `name`).
+    script = "'use strict';\n{\n" + "\n".join(map(_template, _SCRIPTS)) + "}\n"
+    # What the script must know of scores and curves, in their order: it has no list of its own.
+    known = {"labels": labels(), "curves": curve_labels()}
+    shown = {kind: [{"name": name} | asdict(label) for name, label in of.items()] for kind, of in known.items()}
     text = Template(_template("page.html")).substitute(
         policy=_policy(theme, script),
         title=html.escape(title),
@@ -76,21 +80,9 @@ def write_page(
         style=_template("page.css"),
         theme=theme,
         script=script,
-        data=_json(
-            {
-                "bench": bench,
-                "browser": browser,
-                "labels": _plain_labels(labels()),
-                "curves": _plain_labels(curve_labels()),
-            }
-        ),
+        data=_json({"bench": bench, "browser": browser} | shown),
     )
     write_atomically(path, text.encode())
-
-
-def _plain_labels(given: Mapping[str, Label]) -> list[dict[str, Any]]:
-    """What the script must know of scores and curves, in their order: it has no list of its own."""
-    return [{"name": name} | asdict(label) for name, label in given.items()]
 
 
 def thumbnail(picture_or_map: NDArray[Any], longest: int = 320) -> str:
@@ -112,9 +104,8 @@ def thumbnail(picture_or_map: NDArray[Any], longest: int = 320) -> str:
     image = Image.fromarray(array)
     scale = longest / max(image.size)
     if scale < 1:
-        image = image.resize(
-            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS
-        )
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     image.save(out, "WEBP", quality=_GRAY_QUALITY if gray else _PICTURE_QUALITY, method=4)
     return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
@@ -122,11 +113,6 @@ def thumbnail(picture_or_map: NDArray[Any], longest: int = 320) -> str:
 
 def _template(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
-def _script() -> str:
-    """The parts of the script as one, in a block, which keeps their names from the window's (`open`, `name`)."""
-    return "'use strict';\n{\n" + "\n".join(_template(name) for name in _SCRIPTS) + "}\n"
 
 
 def _policy(*scripts: str) -> str:
@@ -142,9 +128,7 @@ def _policy(*scripts: str) -> str:
 def _json(content: Any) -> str:
     """JSON that cannot leave its script element: no `<`, no `&`, and no line separators of JavaScript's."""
     text = json.dumps(_plain(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    return text.translate({ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
 
 
 def _plain(value: Any) -> Any:

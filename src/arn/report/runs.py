@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,7 @@ _NOT_A_CHOICE = ("seed", "data.seed", "name", "data.eval_batch_size", *UNSEEN)
 
 
 def write_rows(run: Run, name: str, rows: Mapping[str, Rows]) -> None:
-    """Keep every test picture's scores in a run, whole and as CSV to be read.
-
-    Args:
-        name: of the method, for the CSV file.
-        rows: by test set.
-    """
+    """Keep every test picture's scores in a run, by test set: whole, and as CSV to be read with the method's name."""
     run.write_rows(rows)
     by_set = [(name, dataset, dataset, table) for dataset, table in rows.items()]
     write_atomically(run.rows_csv, per_image_csv(by_set).encode())
@@ -75,15 +71,11 @@ def _flat(config: Mapping[str, Any], place: str = "") -> dict[str, str]:
 
 @dataclass
 class Variant:
-    """Runs that differ in their seed only, in its order.
-
-    Attributes:
-        settings: of the keys in which the variants of the sweep differ.
-    """
+    """Runs that differ in their seed only, in its order."""
 
     name: str
-    settings: dict[str, Any]
-    runs: list[FinishedRun] = field(default_factory=list)
+    settings: dict[str, Any]  # of the keys in which the variants of the sweep differ
+    runs: list[FinishedRun]
 
     @property
     def seeds(self) -> list[int]:
@@ -119,11 +111,12 @@ def variants(runs: Sequence[FinishedRun]) -> list[Variant]:
         raise ArnError(f"the runs were tested on different sets ({', '.join('+'.join(one) for one in sorted(sets))})")
     if not runs[0].rows:
         raise ArnError("the runs were tested on nothing: train with data.test=[NAME]")
-    kinds: dict[str, list[FinishedRun]] = {}
+    kinds: defaultdict[str, list[FinishedRun]] = defaultdict(list)
     for run in runs:
-        kinds.setdefault(json.dumps(run.choices, sort_keys=True), []).append(run)
+        kinds[json.dumps(run.choices, sort_keys=True)].append(run)
     choices = [one[0].choices for one in kinds.values()]
-    apart = [key for key in dict.fromkeys(key for one in choices for key in one) if _differ(key, choices)]
+    keys = dict.fromkeys(key for one in choices for key in one)
+    apart = [key for key in keys if len({one.get(key) for one in choices}) > 1]
     found = []
     for members, chosen in zip(kinds.values(), choices, strict=True):
         members.sort(key=lambda run: run.seed)
@@ -135,32 +128,21 @@ def variants(runs: Sequence[FinishedRun]) -> list[Variant]:
     names = [one.name for one in found]
     for variant in found:
         if names.count(variant.name) > 1:
-            said = {key: _said(value) for key, value in variant.settings.items() if not _internal(key)}
-            variant.name += f" ({', '.join(f'{key}={value}' for key, value in said.items())})"
+            public = [key for key in variant.settings if not key.rpartition(".")[2].startswith("_")]
+            said = [f"{key}={json.dumps(variant.settings[key])}".replace('"', "") for key in public]
+            variant.name += f" ({', '.join(said)})"
     number = numeric_key(found)
     found.sort(key=lambda one: one.settings[number] if number else 0)
     return found
 
 
-def _differ(key: str, choices: Iterable[Mapping[str, str]]) -> bool:
-    return len({one.get(key) for one in choices}) > 1
-
-
-def _internal(key: str) -> bool:
-    return key.rpartition(".")[2].startswith("_")
-
-
-def _said(value: Any) -> str:
-    return json.dumps(value).replace('"', "")
-
-
 def numeric_key(found: Sequence[Variant]) -> str | None:
     """The one key in which the variants differ, where it is a number: they lie along an axis."""
-    keys = list(found[0].settings)
-    if len(keys) != 1 or len(found) < 3:
+    if len(found[0].settings) != 1 or len(found) < 3:
         return None
-    values = [one.settings[keys[0]] for one in found]
-    return keys[0] if all(isinstance(one, int | float) and not isinstance(one, bool) for one in values) else None
+    (key,) = found[0].settings
+    values = [one.settings[key] for one in found]
+    return key if all(isinstance(one, int | float) and not isinstance(one, bool) for one in values) else None
 
 
 def reference(found: Sequence[Variant], name: str | None) -> Variant:
@@ -172,10 +154,11 @@ def reference(found: Sequence[Variant], name: str | None) -> Variant:
         ArnError: there is none of that name.
     """
     if name is not None:
-        for one in found:
-            if name == one.name:
-                return one
-        raise ArnError(f"reference={name}: there is no such variant; there are {', '.join(one.name for one in found)}")
+        named = next((one for one in found if one.name == name), None)
+        if named is None:
+            names = ", ".join(one.name for one in found)
+            raise ArnError(f"reference={name}: there is no such variant; there are {names}")
+        return named
 
     def reduced(one: Variant) -> tuple[int, int]:
         network = one.runs[0].config["network"]
