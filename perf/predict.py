@@ -120,9 +120,9 @@ def lay_out(folder: Path, count: int) -> list[Path]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--alone"]:
-        from arn.cli import _tune_allocator
+        from arn.inference.allocation import reuse_memory
 
-        _tune_allocator()  # starts this process again, as it does the command
+        reuse_memory()  # as the command does
         print(json.dumps(alone(Path(sys.argv[2]), int(sys.argv[3]))))
     else:
         main(sys.argv[1:])

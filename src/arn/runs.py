@@ -42,69 +42,23 @@ class Run:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self.name = self.folder.name
+        self.config_file = self.folder / "config.yaml"
+        self.record_file = self.folder / "metrics.json"
+        self.checkpoints = self.folder / "checkpoints"
+        self.best = self.checkpoints / "best.ckpt"
+        self.last = self.checkpoints / "last.ckpt"
+        self.validations_file = self.folder / "validation.jsonl"
+        self.rows_file = self.folder / "per_image.npz"
+        self.rows_csv = self.folder / "per_image.csv"
+        self.splits_file = self.folder / "splits.json"
+        self.figures = self.folder / "figures"
+        self.logged_values = self.folder / "csv" / "metrics.csv"  # the CSV logger's: a line a step that was logged
+        self.wandb_id = self.folder / "wandb.id"  # what W&B knows the run by, so that a resumed run goes on as it
+        self.lock_file = self.folder / ".lock"
 
     def __str__(self) -> str:
         return str(self.folder)
-
-    # -- what lies where
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
-
-    @property
-    def config_file(self) -> Path:
-        return self.folder / "config.yaml"
-
-    @property
-    def record_file(self) -> Path:
-        return self.folder / "metrics.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
-
-    @property
-    def best(self) -> Path:
-        return self.checkpoints / "best.ckpt"
-
-    @property
-    def last(self) -> Path:
-        return self.checkpoints / "last.ckpt"
-
-    @property
-    def validations_file(self) -> Path:
-        return self.folder / "validation.jsonl"
-
-    @property
-    def rows_file(self) -> Path:
-        return self.folder / "per_image.npz"
-
-    @property
-    def rows_csv(self) -> Path:
-        return self.folder / "per_image.csv"
-
-    @property
-    def splits_file(self) -> Path:
-        return self.folder / "splits.json"
-
-    @property
-    def figures(self) -> Path:
-        return self.folder / "figures"
-
-    @property
-    def logged_values(self) -> Path:
-        """What the CSV logger writes: a line a step that was logged."""
-        return self.folder / "csv" / "metrics.csv"
-
-    @property
-    def wandb_id(self) -> Path:
-        """Holds the id that W&B knows the run by, so that a resumed run goes on as the same one there."""
-        return self.folder / "wandb.id"
-
-    @property
-    def lock_file(self) -> Path:
-        return self.folder / ".lock"
 
     # -- which runs there are
 

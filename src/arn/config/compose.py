@@ -86,12 +86,9 @@ def run_hydra(
             multirun the first, once the other jobs are done.
     """
     register_resolvers()
-    import hydra
     from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
     from hydra.types import RunMode
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come out whole, to be told below in one line
     original = sys.argv
     failures: list[ArnError] = []
     jobs: list[Composed] = []
@@ -111,17 +108,44 @@ def run_hydra(
             failures.append(error)
         return None
 
-    # argparse takes overrides in one row only; -m may stand anywhere between them.
+    SweepFolder.begun = None
+    sys.argv = [original[0], *_hydra_arguments(verb, arguments, primary)]
+    try:
+        _compose(job, primary or config_dir() / f"{verb}.yaml")
+    finally:
+        sys.argv = original
+    try:
+        if failures:
+            raise failures[0]
+        if jobs and multirun is not None:
+            multirun(jobs)
+    except ArnError:
+        if multirun is not None:
+            SweepFolder.remove_if_fresh()
+        raise
+
+
+def _hydra_arguments(verb: str, arguments: list[str], primary: Path | None) -> list[str]:
+    """As Hydra's command line takes them: argparse wants overrides in one row, and -m may stand between ours."""
     arguments = accept_renamed(verb, arguments)
     flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
     rest = [part for argument in arguments if argument not in flags for part in without_null(argument)]
-    sys.argv = [original[0], *flags, *rest]
-    place, name = (config_dir(), verb) if primary is None else (primary.parent, primary.stem)
-    if primary is not None:
-        sys.argv.append(f"hydra.searchpath=['file://{config_dir()}']")
-    SweepFolder.begun = None
+    search = [] if primary is None else [f"hydra.searchpath=['file://{config_dir()}']"]
+    return [*flags, *rest, *search]
+
+
+def _compose(job: Callable[[DictConfig], object], primary: Path) -> None:
+    """Let Hydra compose a primary config by ``sys.argv`` and call the job on each result.
+
+    Raises:
+        ArnError: what Hydra or the system refuses, in one line.
+    """
+    import hydra
+    from hydra.errors import HydraException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come out whole, to be told in one line
     try:
-        hydra.main(version_base=None, config_path=str(place.resolve()), config_name=name)(job)()
+        hydra.main(version_base=None, config_path=str(primary.parent.resolve()), config_name=primary.stem)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         SweepFolder.remove_if_fresh()
         cause = error.__cause__ if error.__cause__ is not None else error
@@ -130,18 +154,6 @@ def run_hydra(
         raise ArnError("; ".join(lines)) from error
     except OSError as error:
         raise ArnError(f"{error.strerror or error}: {error.filename or 'the output folder'}") from error
-    finally:
-        sys.argv = original
-    if failures:
-        if multirun is not None:
-            SweepFolder.remove_if_fresh()
-        raise failures[0]
-    if jobs and multirun is not None:
-        try:
-            multirun(jobs)
-        except ArnError:
-            SweepFolder.remove_if_fresh()
-            raise
 
 
 def without_null(argument: str) -> list[str]:

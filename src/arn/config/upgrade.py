@@ -59,7 +59,13 @@ def stored_tta(config: Mapping[str, Any]) -> str:
 
 
 def accept_renamed(verb: str, arguments: Sequence[str]) -> list[str]:
-    """A command line whose former keys Hydra takes as additions."""
+    """A command line whose former keys Hydra takes as additions.
+
+    Raises:
+        ArnError: a key whose meaning is not the verb's any more, with what to write instead.
+    """
+    if any(argument.lstrip("+").partition("=")[0] == "network.mirror" for argument in arguments):
+        raise ArnError("network.mirror is test-time augmentation now: tta=flip of arn predict, arn export and arn.load")
     names = RENAMED.get("train" if verb == "sweep" else verb, ())
     return [f"+{argument}" if argument.partition("=")[0] in names else argument for argument in arguments]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from arn.config.instantiate import instantiate
+from arn.config.instantiate import ALLOWED_TARGETS, instantiate
 from arn.config.upgrade import stored_tta, upgrade_config
 from arn.errors import ArnError
 from arn.networks.base import SaliencyNetwork
@@ -137,6 +138,23 @@ def find_weights(path: str | os.PathLike[str]) -> Path:
     raise ArnError(f"{place} is neither a run folder (no checkpoints/best.ckpt) nor an export (no model.safetensors)")
 
 
+def build_network(
+    config: Mapping[str, Any], place: str = "network", allowed: tuple[str, ...] = ALLOWED_TARGETS
+) -> SaliencyNetwork:
+    """The network that a config names, with weights as it starts.
+
+    Raises:
+        ArnError: see :func:`~arn.config.instantiate.instantiate`; or what it names is no :class:`SaliencyNetwork`.
+    """
+    network = instantiate(config, place, allowed)
+    if not isinstance(network, SaliencyNetwork):
+        raise ArnError(
+            f"{place}: {config.get('_target_')} is no network to make maps with; derive it from "
+            "arn.networks.SaliencyNetwork"
+        )
+    return network
+
+
 def load_network(path: str | os.PathLike[str], tta: str | None = None) -> tuple[SaliencyNetwork, dict[str, Any]]:
     """The network of a checkpoint or an export, ready to run, in float32, and its config.
 
@@ -159,13 +177,8 @@ def load_network(path: str | os.PathLike[str], tta: str | None = None) -> tuple[
         config, prefix = state[CONFIG_KEY], "network."
         weights = {name.removeprefix(prefix): t for name, t in state["state_dict"].items() if name.startswith(prefix)}
     config = {**upgrade_config(config), "tta": tta or stored_tta(config)}
-    network = instantiate(config["network"], f"{place}: network", allowed=("arn.networks.", "arn.classical."))
     if "_target_" not in config["network"]:
         raise ArnError(f"{place} names no network: its config has no network._target_")
-    if not isinstance(network, SaliencyNetwork):
-        target = config["network"]["_target_"]
-        raise ArnError(
-            f"{place}: {target} is no network to make maps with; derive it from arn.networks.SaliencyNetwork"
-        )
+    network = build_network(config["network"], f"{place}: network", allowed=("arn.networks.", "arn.classical."))
     load_weights(network, weights, place)
     return network.eval(), config

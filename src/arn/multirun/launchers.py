@@ -25,11 +25,11 @@ class Process:
     """A job as a child of this process."""
 
     def __init__(self, job: Job, environment: Mapping[str, str], log: Path | None) -> None:
-        output: Any = None
-        if log is not None:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            output = log.open("ab")
-        try:
+        with contextlib.ExitStack() as closing:
+            output: Any = None
+            if log is not None:
+                log.parent.mkdir(parents=True, exist_ok=True)
+                output = closing.enter_context(log.open("ab"))
             self.process = subprocess.Popen(
                 [*job.program, *job.arguments()],
                 env=dict(environment),
@@ -37,9 +37,6 @@ class Process:
                 stdout=output,
                 stderr=None if output is None else subprocess.STDOUT,
             )
-        finally:
-            if output is not None:
-                output.close()
 
     def poll(self) -> int | None:
         return self.process.poll()

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from arn.config.arguments import as_typed
 from arn.config.compose import Composed
 from arn.config.identity import run_hash
 from arn.errors import ArnError
@@ -48,7 +49,7 @@ def tune(composed: Sequence[Composed], command: Sequence[str], launcher: Launche
     if not complete:
         raise ArnError(f"no trial of {place} finished; its logs say why")
     best = study.best_trial
-    overrides = [f"{key}={_said(value)}" for key, value in best.params.items()]
+    overrides = [f"{key}={as_typed(value)}" for key, value in best.params.items()]
     console.print(f"best of {len(complete)} finished trials: {monitor} {best.value:.4f}, {best.user_attrs['run']}")
     given = [override for override in base.overrides if not override.lstrip("+~").startswith("tune")]
     console.print(f"train it: {shlex.join(['arn', 'train', *given, *overrides])}")
@@ -74,7 +75,7 @@ class Search(Watcher):
                 self.study.tell(trial, state=self.states.FAIL)
                 continue
             self.trials[job.name], self.reported[job.name] = trial, 0
-            values = " ".join(f"{key}={_said(value)}" for key, value in trial.params.items())
+            values = " ".join(f"{key}={as_typed(value)}" for key, value in trial.params.items())
             self.console.print(f"trial {trial.number + 1}, {job.name}: {values}")
             if job.record() is not None:  # finished before a kill, or drawn a second time
                 self.ended(job, 0)
@@ -203,15 +204,8 @@ def _job(base: Composed, command: Sequence[str], sampled: Mapping[str, Any], pla
     """A trial, known by the search and its values: drawn again, it is the same run."""
     drawn = json.dumps([run_hash(base.config), sampled], sort_keys=True)
     name = f"trial_{hashlib.sha256(drawn.encode()).hexdigest()[:8]}"
-    overrides = (*base.overrides, *(f"{key}={_said(value)}" for key, value in sampled.items()))
+    overrides = (*base.overrides, *(f"{key}={as_typed(value)}" for key, value in sampled.items()))
     return Job(name, place / name, None, tuple(command), overrides)
-
-
-def _said(value: Any) -> str:
-    """A value in Hydra's grammar."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return str(value)
 
 
 def _ask_again(study: Any) -> None:

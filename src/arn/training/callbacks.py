@@ -186,20 +186,18 @@ class ProgressLines(Callback):
         spent = now - self._begun
         left = spent / max(done, 1) * (total - trainer.global_step)
         loss = float(trainer.callback_metrics.get("train/loss_step", float("nan")))
-        _say(
+        print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {trainer.global_step}/{total}  "
-            f"loss {loss:.4f}  {_clock(spent)} spent, {_clock(left)} left"
+            f"loss {loss:.4f}  {_clock(spent)} spent, {_clock(left)} left",
+            flush=True,
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and not trainer.sanity_checking:
             scores = trainer.callback_metrics
             if "val/mae" in scores:
-                _say(f"validation  max F {float(scores['val/max_f']):.4f}  MAE {float(scores['val/mae']):.4f}")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True, file=sys.stdout)
+                max_f, mae = float(scores["val/max_f"]), float(scores["val/mae"])
+                print(f"validation  max F {max_f:.4f}  MAE {mae:.4f}", flush=True)
 
 
 def _clock(seconds: float) -> str:

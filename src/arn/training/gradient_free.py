@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 
@@ -35,7 +34,7 @@ def pairs_once(
         yield resize(picture, side, side), resize(mask, side, side)
         if report and time.perf_counter() - reported > every:
             reported = time.perf_counter()
-            print(f"learning: {done + 1}/{len(order)} pictures", flush=True, file=sys.stdout)
+            print(f"learning: {done + 1}/{len(order)} pictures", flush=True)
 
 
 def fit(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModule, run: Run, resumed: bool) -> None:

@@ -22,11 +22,11 @@ from arn.data.datamodule import SaliencyDataModule
 from arn.errors import ArnError
 from arn.files import write_atomically
 from arn.inference.predictor import Predictor
-from arn.inference.weights import load_network, load_weights, read_checkpoint
+from arn.inference.weights import build_network, load_network, load_weights, read_checkpoint
 from arn.loggers import TrainingLogger, training_loggers
 from arn.multirun.jobs import check_expected
 from arn.networks import check_batch_norm, count_parameters
-from arn.networks.base import GradientFreeNetwork
+from arn.networks.base import GradientFreeNetwork, Pretrained
 from arn.report import terminal
 from arn.report.runs import write_rows
 from arn.runs import Run
@@ -130,9 +130,9 @@ def build(training: Training) -> Parts:
     request = training.request
     datamodule: SaliencyDataModule = instantiate(request.data, "data")
     datamodule.setup()
-    network = instantiate(request.network, "network")
+    network = build_network(request.network)
     backbone_weights = "checkpoint" if request.resume else "random"
-    if request.pretrained and not request.resume and not request.start_from:
+    if request.pretrained and isinstance(network.backbone, Pretrained) and not (request.resume or request.start_from):
         backbone_weights = network.backbone.load_imagenet(data_root() / "weights")
     if request.start_from and not request.resume:
         origin = load_network(request.start_from)[0].state_dict()
