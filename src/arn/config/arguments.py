@@ -96,12 +96,17 @@ def fits(value: Any, hint: Any) -> bool | None:
         return isinstance(value, Mapping) and all(
             fits(one, arguments[1]) is not False for one in value.values() if arguments
         )
-    if issubclass(kind, Iterable) and kind.__module__ in ("builtins", "collections.abc", "typing"):
+    if _is_list(kind):
         if not isinstance(value, list | tuple):
             return False
         each = arguments if kind is tuple and len(arguments) == len(value) else arguments[:1] * len(value)
         return all(fits(one, part) is not False for one, part in zip(value, each, strict=False))
     return None
+
+
+def _is_list(kind: type) -> bool:
+    """Whether a config's list fits: a tensor can be iterated, and is none."""
+    return issubclass(kind, Iterable) and kind.__module__ in ("builtins", "collections.abc", "typing")
 
 
 def wanted(hint: Any) -> str:
@@ -121,6 +126,6 @@ def wanted(hint: Any) -> str:
         return ""
     if issubclass(kind, Mapping):
         return "a mapping"
-    if issubclass(kind, Iterable):
+    if _is_list(kind):
         return " ".join(["a list", *(f"of {wanted(each)}" for each in arguments[:1] if wanted(each))])
     return "a path" if issubclass(kind, os.PathLike) else ""
