@@ -96,7 +96,7 @@ def alone(begun: float, overrides: list[str]) -> dict[str, float]:
         return plain_train(*args, **kwargs)
 
     def set_up(self: Any, stage: str | None = None) -> None:
-        first = self._train is None
+        first = not hasattr(self, "training_source")
         setup(self, stage)
         if first:
             mark()

@@ -6,7 +6,7 @@ import torch
 
 from arn.data.datamodule import SaliencyDataModule
 from arn.data.datasets import SizeSchedule, SquareCache
-from arn.data.samplers import EpochSampler, ShardSampler
+from arn.data.samplers import EpochSampler, shard
 from arn.errors import ArnError
 
 
@@ -192,9 +192,9 @@ def test_loader_state_counts_batches_handed_out():
 
 @pytest.mark.parametrize(("count", "world"), [(7, 2), (7, 4), (1, 4), (8, 2), (1000, 3)])
 def test_shards_hold_every_picture_once(count, world):
-    shards = [list(ShardSampler(count, rank, world)) for rank in range(world)]
-    assert sorted(index for shard in shards for index in shard) == list(range(count))
-    assert all(len(ShardSampler(count, rank, world)) == len(shard) for rank, shard in enumerate(shards))
+    shards = [list(shard(count, rank, world)) for rank in range(world)]
+    assert sorted(index for one in shards for index in one) == list(range(count))
+    assert all(len(shard(count, rank, world)) == len(one) for rank, one in enumerate(shards))
 
 
 def test_size_schedule():

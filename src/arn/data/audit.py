@@ -6,13 +6,12 @@ stages find them, on luma thumbnails of `SIDE` x `SIDE` pixels (the aspect ratio
 1. A perceptual hash, kept real-valued: the lowest `WAVES` x `WAVES` coefficients of the cosine transform without the
    mean, each times its frequency (natural pictures have amplitudes of 1/f: Field, JOSA A 1987), to unit length. The
    cosine between two such vectors, the largest over mirroring and over cropping either picture in the middle, makes a
-   pair a candidate. At equal numbers of candidates it misses a third of the crops that the usual 64 signs miss.
+   pair a candidate. It misses a third of the crops that the usual 64 signs miss.
 2. A candidate is aligned by an affine warp that maximises the enhanced correlation coefficient (Evangelidis and
    Psarakis, TPAMI 2008), from coarse to fine. Its similarity is the correlation of what both then show in their common
    part, with the slow changes of light taken off: those make any two beaches look alike.
 
-What the thresholds find and miss is measured in docs/datasets.md. Turned by 90 degrees, framed, or cropped by more than
-about a tenth a side is not looked for.
+What this finds and misses is measured in docs/datasets.md.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ def audit(
     b: Sequence[Pair] | None = None,
     *,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> list[Match]:
     """The pairs of pictures, one of `a` and one of `b`, that are the same; without `b`, the pairs within `a`.
 
@@ -92,27 +91,26 @@ def audit(
 
     Raises ArnError naming the file when a picture cannot be read.
     """
-    told = progress or (lambda _stage, _done, _total: None)
     within, others = b is None, a if b is None else b
     everything = [*a, *(b or ())]
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
         prints: list[_Print] = []
         for one in pool.map(_print, everything):
             prints.append(one)
-            told("reading", len(prints), len(everything))
+            progress("reading", len(prints), len(everything))
         first = prints[: len(a)]
         second = first if within else prints[len(a) :]
         found = _identical(first, second, within)
 
         ours, theirs = (np.stack([one.thumbnail for one in some]) for some in (first, second))
-        candidates = [one for one in _candidates(ours, theirs, within, told) if one[:2] not in found]
+        candidates = [one for one in _candidates(ours, theirs, within, progress) if one[:2] not in found]
         views = ((ours[i], theirs[j][:, ::-1] if flipped else theirs[j]) for i, j, flipped in candidates)
         for done, alike in enumerate(pool.map(lambda both: similarity(*both), views), start=1):
             i, j, flipped = candidates[done - 1]
             # A picture and its mirror image can both be candidates: the better one stands.
             if alike >= NEAR and ((i, j) not in found or alike > found[i, j][1]):
                 found[i, j] = ("near", alike, flipped)
-            told("aligning", done, len(candidates))
+            progress("aligning", done, len(candidates))
     matches = [Match(a[i], others[j], *what) for (i, j), what in found.items()]
     order = list(KINDS)
     return sorted(matches, key=lambda one: (order.index(one.kind), -one.similarity, one.a.stem, one.b.stem))
@@ -175,27 +173,24 @@ def hashes(thumbnails: NDArray[np.uint8], margin: int = 0) -> NDArray[np.float32
 
 
 def _candidates(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], within: bool, told: Progress
+    first: NDArray[np.uint8], second: NDArray[np.uint8], within: bool, progress: Progress
 ) -> list[tuple[int, int, bool]]:
     """(index, index, mirrored) of the pairs whose hashes are alike, in that order.
 
     Both pictures whole, or either of them cropped in the middle: so the other may lack up to a tenth a side.
     """
-    mirrored = second[:, :, ::-1]
-    whole = [hashes(second), hashes(mirrored)]
-    cropped = [hashes(second, MARGIN), hashes(mirrored, MARGIN)]
+    views = [(hashes(view), hashes(view, MARGIN)) for view in (second, second[:, :, ::-1])]
     found: list[tuple[int, int, bool]] = []
     step = 256  # rows at a time: 10 MB of cosines for a set of 10,000
     for start in range(0, len(first), step):
         rows, inner = hashes(first[start : start + step]), hashes(first[start : start + step], MARGIN)
-        for flipped in (False, True):
-            alike = rows @ whole[flipped].T
-            np.maximum(alike, inner @ whole[flipped].T, out=alike)
-            np.maximum(alike, rows @ cropped[flipped].T, out=alike)
+        for flipped, (whole, cropped) in zip((False, True), views, strict=True):
+            alike = np.maximum(rows @ whole.T, inner @ whole.T)
+            np.maximum(alike, rows @ cropped.T, out=alike)
             for i, j in np.argwhere(alike > CANDIDATE).tolist():
                 if not within or start + i < j:
                     found.append((start + i, j, flipped))
-        told("searching", min(start + step, len(first)), len(first))
+        progress("searching", min(start + step, len(first)), len(first))
     return sorted(found)
 
 
@@ -305,8 +300,7 @@ def contact_sheets(matches: Sequence[Match]) -> Iterator[Image.Image]:
 
 def _fitted(text: str, font: Any) -> str:
     """`text`, shortened in the middle to fit under a picture."""
-    kept = len(text)
-    shown = text
+    kept, shown = len(text), text
     while font.getlength(shown) > CELL[0] and kept > 2:
         kept -= 1
         shown = f"{text[: -(-kept // 2)]}…{text[len(text) - kept // 2 :]}"

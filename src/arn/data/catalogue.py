@@ -24,24 +24,16 @@ _UNSTATED = "no licence stated by the authors; used for research. The pictures k
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """One published data set.
-
-    `count` is the number of pairs its authors publish. `layouts` are tried in order, the plain one first. `source`
-    names the place to get it from; nothing in this package downloads without being asked. `archives` are the authors'
-    ZIP files, for `arn data fetch`: addresses as many public projects give them, not tried by us. Empty where the set
-    lies on a drive that hands out no file to a program.
-    """
+    """One published data set; what it does to a comparison is in docs/datasets.md."""
 
     name: str
-    title: str
     role: str  # "train", "test", or "train and test" for those that the paper splits
-    count: int
+    count: int  # of pairs, as published
     citation: str
     licence: str = _UNSTATED
-    source: str
-    layouts: tuple[Layout, ...]
-    notes: str = ""
-    archives: tuple[str, ...] = ()
+    source: str  # where a person gets it
+    layouts: tuple[Layout, ...]  # tried in order
+    archives: tuple[str, ...] = ()  # ZIP files for `arn data fetch`, as public projects give them: not tried by us
 
 
 _DUTS = (
@@ -52,7 +44,6 @@ _DUTS = (
 _ALL = (
     Dataset(
         name="MSRA10K",
-        title="MSRA10K salient object database",
         role="train and test",
         count=10_000,
         citation=(
@@ -65,12 +56,10 @@ _ALL = (
             Layout("MSRA10K_Imgs_GT/Imgs/*.jpg", "MSRA10K_Imgs_GT/Imgs/*.png"),
             Layout("Imgs/*.jpg", "Imgs/*.png"),
         ),
-        notes="Pictures (.jpg) and masks (.png) share one folder. The ARN paper trains on 6,000 of them.",
         archives=("http://mftp.mmcheng.net/Data/MSRA10K_Imgs_GT.zip",),
     ),
     Dataset(
         name="DUT-OMRON",
-        title="DUT-OMRON",
         role="train and test",
         count=5_168,
         citation=(
@@ -82,11 +71,6 @@ _ALL = (
             "DUT-OMRON-gt-pixelwise)"
         ),
         layouts=(PLAIN, Layout("DUT-OMRON-image", "pixelwiseGT-new-PNG")),
-        notes=(
-            "The ARN paper trains on 3,500 of them, so that its own test part has 1,668; other methods' published "
-            "figures are on all 5,168. Archives older than 2018 hold four pictures more, without masks, which the "
-            "authors ask to delete: img_561715398, sun_bqfgwnmzhjwuphdi, sun_bswlalhygmnrhvuw, sun_buaqzytduodbufcb."
-        ),
         archives=(
             "http://saliencydetection.net/dut-omron/download/DUT-OMRON-image.zip",
             "http://saliencydetection.net/dut-omron/download/DUT-OMRON-gt-pixelwise.zip.zip",
@@ -94,34 +78,26 @@ _ALL = (
     ),
     Dataset(
         name="DUTS-TR",
-        title="DUTS, training part",
         role="train",
         count=10_553,
         citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet)",
         source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TR)",
         layouts=(PLAIN, Layout("DUTS-TR-Image", "DUTS-TR-Mask")),
-        notes=(
-            "Masks as released have gray edges, and a few are stored as RGB. Eleven groups of pictures are "
-            "byte-identical under different names."
-        ),
         archives=("http://saliencydetection.net/duts/download/DUTS-TR.zip",),
     ),
     Dataset(
         name="DUTS-TE",
-        title="DUTS, test part",
         role="test",
         count=5_019,
         citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet and SUN)",
         source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TE)",
         layouts=(PLAIN, Layout("DUTS-TE-Image", "DUTS-TE-Mask")),
-        notes="Masks as released have gray edges.",
         archives=("http://saliencydetection.net/duts/download/DUTS-TE.zip",),
     ),
     Dataset(
         name="ECSSD",
-        title="Extended complex scene saliency dataset",
         role="test",
         count=1_000,
         citation="Q. Yan, L. Xu, J. Shi, J. Jia. Hierarchical saliency detection. CVPR 2013",
@@ -130,7 +106,6 @@ _ALL = (
             "ground_truth_mask)"
         ),
         layouts=(PLAIN, Layout("images", "ground_truth_mask")),
-        notes="74 pictures are also in SOD, whose pictures are BSDS's: not independent of it.",
         archives=(
             "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/data/ECSSD/images.zip",
             "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/data/ECSSD/ground_truth_mask.zip",
@@ -138,20 +113,14 @@ _ALL = (
     ),
     Dataset(
         name="HKU-IS",
-        title="HKU-IS",
         role="test",
         count=4_447,
         citation="G. Li, Y. Yu. Visual saliency based on multiscale deep features. CVPR 2015",
         source="the authors' page https://i.cs.hku.hk/~gbli/deep_saliency.html (archive HKU-IS)",
         layouts=(PLAIN, Layout("imgs", "gt")),
-        notes=(
-            "Pictures are PNG. The authors split it 2,500 / 500 / 1,447 for training, validation and test; most papers "
-            "that do not train on it score all 4,447. Say which in every table."
-        ),
     ),
     Dataset(
         name="PASCAL-S",
-        title="PASCAL-S",
         role="test",
         count=850,
         citation=(
@@ -160,15 +129,10 @@ _ALL = (
         licence=_UNSTATED + " (from PASCAL VOC 2010)",
         source="the authors' page http://cbi.gatech.edu/salobj/ (archive salObj)",
         layouts=(PLAIN, Layout("datasets/imgs/pascal", "datasets/masks/pascal")),
-        notes=(
-            "Masks are graded: shares of twelve observers, multiples of 255/12. The threshold changes the scores, and "
-            "five masks are empty above 127."
-        ),
         archives=("http://cbs.ic.gatech.edu/salobj/download/salObj.zip",),
     ),
     Dataset(
         name="SOD",
-        title="Salient objects dataset",
         role="test",
         count=300,
         citation=(
@@ -178,10 +142,6 @@ _ALL = (
         licence="non-commercial research and education, as BSDS, whose pictures it uses",
         source="the authors' page http://elderlab.yorku.ca/SOD/ and BSDS300 for the pictures",
         layouts=(PLAIN, Layout("Imgs/*.jpg", "Imgs/*.png"), Layout("imgs", "gt")),
-        notes=(
-            "The authors publish several observers' outlines as MATLAB files; the masks that the field scores against "
-            "were merged from them and travel with other papers' bundles. 74 pictures are also in ECSSD."
-        ),
     ),
 )
 
@@ -205,17 +165,22 @@ OVERLAPS = (
 )
 
 
+def by_name(name: str) -> Dataset | None:
+    """The data set of that name, in any case; None where the catalogue has none."""
+    return next((dataset for dataset in CATALOGUE.values() if dataset.name.lower() == name.lower()), None)
+
+
 def known_overlap(train_name: str, test_name: str) -> str | None:
     """One sentence if a method trained on `train_name` is known to have seen pictures of `test_name`, else None.
 
-    Names in any case; those outside the catalogue are compared with each other only. None says nothing against an
-    overlap that nobody has measured (`arn data audit` does).
+    Names in any case. None says nothing against an overlap that nobody has measured (`arn data audit` does).
     """
     train, test = train_name.lower(), test_name.lower()
     if train == test == "scenes":  # drawn apart for training and test
         return None
     if train == test:
-        if any(one.name.lower() == train and one.role == "train and test" for one in CATALOGUE.values()):
+        dataset = by_name(train)
+        if dataset is not None and dataset.role == "train and test":
             return f"{test_name} is a training set here: only the part kept from training, {test_name}@rest, tests."
         return f"{test_name} is the training set itself."
     for overlap in OVERLAPS:

@@ -59,15 +59,14 @@ def _working_size(height: int, width: int) -> tuple[int, int]:
 
 
 def object_colours(picture: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The object's own colour where the picture (uint8 RGB, H x W x 3) mixes it with the ground, likewise.
+    """The picture, uint8 RGB H x W x 3, with the object's own colour where the ground is mixed into it.
 
     `alpha`, H x W in 0..1, is the share of the object: unchanged where that is 1.
     """
     height, width = alpha.shape
     size = _working_size(height, width)
     colours, share = _resized(picture, size), _resized(alpha, size)
-    front = ground = colours
-    found = colours
+    front = ground = found = colours
     # A wide look for pixels far from anything solid, then a narrow one for what lies along the edge.
     for part in (0.05, 0.01):
         side = 2 * max(1, round(part * max(size))) + 1

@@ -10,18 +10,11 @@ from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_convert
 
-from arn.data.datasets import (
-    EvaluationSet,
-    ResumableLoader,
-    SizeSchedule,
-    TrainingSet,
-    collate_evaluation,
-    keep_batch,
-)
+from arn.data.datasets import EvaluationSet, ResumableLoader, SizeSchedule, TrainingSet, collate_evaluation
 from arn.data.layout import Pair, find_dataset
-from arn.data.samplers import EpochSampler, ShardSampler
+from arn.data.samplers import EpochSampler, shard
 from arn.data.sources import SCENES, PairSource, SceneSource, Source
 from arn.data.splits import holdout, paper_split, save_split, shuffled
 from arn.data.transforms import Augmentation
@@ -45,16 +38,17 @@ class SaliencyDataModule(pl.LightningDataModule):
         eval_batch_size: pictures a step a rank when scoring.
         workers: loader processes; ``auto`` is half the processors, at most 8.
         cache: hold training pairs in memory at that side (px); None reads the files each epoch.
-        reduced: decode large JPEGs of the training set at a fraction of their size, both sides staying large enough for
-            the cache, or for the smallest crop of the largest size; nothing changes for pictures below twice that.
-            Validation and test pictures are always decoded whole.
         augment: arguments of :class:`~arn.data.transforms.Augmentation`.
         seed: of split, order and augmentation.
+        reduced: decode large JPEGs of the training set at a fraction, large enough for the cache or for the smallest
+            crop of the largest size; pictures below twice that, of validation and of test are decoded whole.
 
-    Raises:
-        ArnError: a number out of its range, and at :meth:`setup` a data set that cannot be found or read, before any
-            training and for all sets. It names the key, ``data.KEY``.
+    Raises ArnError, naming ``data.KEY``, for a number out of its range, and at :meth:`setup` for a data set that cannot
+    be found or read.
     """
+
+    training_source: Source  # both from setup() on
+    validation_source: Source
 
     def __init__(
         self,
@@ -78,11 +72,11 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.train_names, self.test_names = list(train), list(test)
         if split not in (None, "paper"):
             raise ArnError(f"data.split must be null or paper, not {split!r}")
-        _check_at_least(1, size=size, batch_size=batch_size, eval_batch_size=eval_batch_size)
-        _check_at_least(1, train_limit=train_limit, test_limit=test_limit, cache=cache)
-        _check_at_least(0, val=val, workers=0 if workers == "auto" else workers)
-        for epoch, px in (sizes or {}).items():
-            _check_at_least(1, **{f"sizes[{epoch}]": px})
+        least_one: dict[str, int | None] = {"size": size, "batch_size": batch_size, "eval_batch_size": eval_batch_size}
+        least_one |= {"train_limit": train_limit, "test_limit": test_limit, "cache": cache}
+        least_one |= {f"sizes[{epoch}]": px for epoch, px in (sizes or {}).items()}
+        _check_at_least(1, least_one)
+        _check_at_least(0, {"val": val, "workers": 0 if workers == "auto" else workers})
         self.split, self.val, self.size = split, val, size
         self.train_limit, self.test_limit = train_limit, test_limit
         self.sizes = SizeSchedule(size, sizes)
@@ -91,13 +85,11 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.cache, self.reduced = cache, reduced
         self.augmentation = Augmentation(**(augment or {}), seed=seed)
         self.stems: dict[str, dict[str, list[str]]] = {}
-        self._train: Source | None = None
-        self._val: Source | None = None
         self.test_sources: dict[str, Source] = {}
 
     def setup(self, stage: str | None = None) -> None:
         """Find every set and draw the splits. Safe to call again."""
-        if self._train is None:
+        if not hasattr(self, "training_source"):
             self._setup_training()
             count, batch = len(self.training_source.stems), self.batch_size
             if count < batch:
@@ -109,8 +101,8 @@ class SaliencyDataModule(pl.LightningDataModule):
         if SCENES in self.train_names:
             if self.train_names != [SCENES]:
                 raise ArnError("data.train: drawn scenes cannot be mixed with files; name one or the other")
-            self._train = SceneSource("train", self.train_limit)
-            self._val = SceneSource("val", int(self.val) if self.val >= 1 else None)
+            self.training_source = SceneSource("train", self.train_limit)
+            self.validation_source = SceneSource("val", int(self.val) if self.val >= 1 else None)
             return
         found = {name: find_dataset(name) for name in self.train_names}
         if self.split == "paper":
@@ -126,12 +118,12 @@ class SaliencyDataModule(pl.LightningDataModule):
         if self.train_limit:
             train = shuffled(train, self.seed, salt="limit")[: self.train_limit]
         train, val = sorted(train), sorted(val)
-        joined = "+".join(found)
-        self.stems |= {"train": {joined: train}, "val": {joined: val}}
+        self.stems |= {part: {"+".join(found): stems} for part, stems in (("train", train), ("val", val))}
         # A side, px, that a training picture must have for nothing to be enlarged.
         needed = self.cache or math.ceil(self.sizes.largest / self.augmentation.crop)
-        self._train = PairSource([keyed[stem] for stem in train], train, needed if self.reduced else None)
-        self._val = PairSource([keyed[stem] for stem in val], val)
+        at_least = needed if self.reduced else None
+        self.training_source = PairSource([keyed[stem] for stem in train], train, at_least)
+        self.validation_source = PairSource([keyed[stem] for stem in val], val)
 
     def _test_source(self, name: str) -> Source:
         if name == SCENES:
@@ -147,23 +139,8 @@ class SaliencyDataModule(pl.LightningDataModule):
         """Store which stems were trained and validated on; returns their hash, None for drawn scenes."""
         return save_split(path, self.stems) if self.stems else None
 
-    @property
-    def training_source(self) -> Source:
-        assert self._train is not None, "setup() comes first"
-        return self._train
-
-    @property
-    def validation_source(self) -> Source:
-        assert self._val is not None, "setup() comes first"
-        return self._val
-
     def _ranks(self) -> tuple[int, int]:
-        trainer = self.trainer
-        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-
-    def _options(self) -> dict[str, Any]:
-        pin = torch.cuda.is_available()
-        return {"num_workers": self.workers, "persistent_workers": self.workers > 0, "pin_memory": pin}
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
     def train_dataloader(self) -> ResumableLoader:
         rank, world = self._ranks()
@@ -177,9 +154,11 @@ class SaliencyDataModule(pl.LightningDataModule):
             TrainingSet(source, self.sizes, self.augmentation, self.cache),
             batch_size=each,
             sampler=EpochSampler(len(source.stems), each, self.seed, rank, world),
-            collate_fn=keep_batch,
+            collate_fn=default_convert,  # batches come whole
             drop_last=True,
-            **self._options(),
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
         )
 
     def evaluation_loader(self, name: str, source: Source) -> DataLoader[dict[str, Any]]:
@@ -188,9 +167,10 @@ class SaliencyDataModule(pl.LightningDataModule):
         return DataLoader(
             EvaluationSet(name, source, self.size),
             batch_size=self.eval_batch_size,
-            sampler=ShardSampler(len(source.stems), rank, world),
+            sampler=shard(len(source.stems), rank, world),
             collate_fn=collate_evaluation,
-            **(self._options() | {"persistent_workers": False}),
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
         )
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
@@ -200,7 +180,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         return [self.evaluation_loader(name, source) for name, source in self.test_sources.items()]
 
 
-def _check_at_least(low: int, **values: int | float | None) -> None:
+def _check_at_least(low: int, values: Mapping[str, int | float | None]) -> None:
     for key, value in values.items():
         if value is not None and value < low:
             raise ArnError(f"data.{key}={value}: must be at least {low}")

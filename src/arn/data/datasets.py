@@ -18,13 +18,10 @@ from arn.data.transforms import Augmentation, resize
 
 
 class SquareCache:
-    """Training pairs held in memory, squashed to squares, shared between forked workers.
+    """Training pairs held in memory, squashed to ``side`` px, shared between forked workers.
 
-    An anonymous shared map rather than /dev/shm, which containers often limit to 64 MB.
-
-    Args:
-        side: px that pairs are squashed to.
-        then: px that they are brought to after that, where every epoch would do the same: half of a loader's work.
+    They are brought to ``then`` px after that, where every epoch would do the same: half of a loader's work. The memory
+    is an anonymous shared map rather than /dev/shm, which containers often limit to 64 MB.
     """
 
     def __init__(self, count: int, side: int, then: int | None = None) -> None:
@@ -45,8 +42,8 @@ class SquareCache:
         return picture, mask
 
 
-class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
-    """Augmented pairs; the key is (epoch, index), so that an item depends on nothing else."""
+class TrainingSet(Dataset[Tensor]):
+    """Batches of augmented pairs by keys (epoch, index), so that a pair depends on nothing else."""
 
     def __init__(self, source: Source, sizes: SizeSchedule, augmentation: Augmentation, cache: int | None) -> None:
         self.source, self.sizes, self.augmentation = source, sizes, augmentation
@@ -56,13 +53,6 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
     def __len__(self) -> int:
         return len(self.source.stems)
 
-    def _read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        return self.cache.get(self.source, index) if self.cache else self.source.read(index)
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        epoch, index = key
-        return self.augmentation(*self._read(index), self.sizes.at(epoch), epoch, index)
-
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Tensor:
         """A batch in one tensor, uint8 4B x S x S: B pictures, then B masks as rows of bytes; see :func:`unpack`."""
         count, side = len(keys), self.sizes.at(keys[0][0])
@@ -70,7 +60,8 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8]]]):
         pictures = batch[: 3 * count].view(count, side, side, 3).numpy()
         masks = batch[3 * count :].numpy()
         for place, (epoch, index) in enumerate(keys):
-            self.augmentation.into((pictures[place], masks[place]), *self._read(index), epoch, index)
+            pair = self.cache.get(self.source, index) if self.cache else self.source.read(index)
+            self.augmentation.into((pictures[place], masks[place]), *pair, epoch, index)
         return batch
 
 
@@ -109,15 +100,12 @@ class SizeSchedule:
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A DataLoader of a `TrainingSet` that a checkpoint can stop in the middle of an epoch.
+    """A DataLoader of a `TrainingSet` that a checkpoint can stop in the middle of an epoch, by Lightning's protocol."""
 
-    `state_dict` and `load_state_dict` are Lightning's protocol of stateful loaders.
-    """
-
+    sampler: EpochSampler
     _handed_out = 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        assert isinstance(self.sampler, EpochSampler)
         self._handed_out = self.sampler.start
         for batch in super().__iter__():
             self._handed_out += 1
@@ -127,7 +115,6 @@ class ResumableLoader(DataLoader[Any]):
         return {"batches": self._handed_out % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        assert isinstance(self.sampler, EpochSampler)
         self.sampler.start = state["batches"]
 
 
@@ -136,11 +123,6 @@ def unpack(batch: Tensor) -> dict[str, Tensor]:
     count, side = len(batch) // 4, batch.shape[-1]
     pictures = batch[: 3 * count].view(count, side, side, 3).permute(0, 3, 1, 2)
     return {"picture": pictures, "mask": batch[3 * count :].unsqueeze(1)}
-
-
-def keep_batch(batch: Any) -> Any:
-    """The collate function of a `TrainingSet`, whose batches come whole."""
-    return batch
 
 
 def collate_evaluation(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from arn.data.catalogue import CATALOGUE, data_root
+from arn.data.catalogue import CATALOGUE, by_name, data_root
 from arn.data.layout import find_dataset
 from arn.errors import ArnError
 
@@ -25,20 +25,14 @@ def fetch(
 ) -> tuple[int, dict[str, str]]:
     """Download a data set's archives, unpack them and lay them below the data root once they are complete.
 
-    Args:
-        name: of the catalogue.
-        archives: addresses of ZIP files to take instead of the catalogue's (a mirror).
-        root: `data_root()` unless given.
-        progress: called with (file name, bytes so far, all bytes or None).
+    `name` is of the catalogue, and `archives` are addresses of ZIP files to take instead of the catalogue's (a mirror).
+    `root` is `data_root()` unless given. `progress` is called with (file name, bytes so far, all bytes or None).
 
-    Returns:
-        The number of pairs, and the SHA-256 of each archive by file name.
-
-    Raises:
-        ArnError: no such set, no address known for it, something already lies in its place, the address cannot be
-            read, or what came is no ZIP file or not the data set. What was downloaded is kept for the next try.
+    Returns the number of pairs, and the SHA-256 of each archive by file name. Raises ArnError where there is no such
+    set, no address is known for it, something already lies in its place, the address cannot be read, or what came is no
+    ZIP file or not the data set. What was downloaded is kept for the next try.
     """
-    dataset = {one.name.lower(): one for one in CATALOGUE.values()}.get(name.lower())
+    dataset = by_name(name)
     if dataset is None:
         raise ArnError(f"No data set '{name}' in the catalogue; there are {', '.join(CATALOGUE)}")
     addresses = tuple(archives) or dataset.archives

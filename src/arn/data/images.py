@@ -35,9 +35,8 @@ def read_picture(path: Path, at_least: int | None = None, data: bytes | None = N
     fraction, as long as its shorter side stays at least that: near to area-averaging, but not equal to it, so for
     training only. ``data``: what the file holds, where it was read already.
 
-    Gray and palette pictures become RGB; transparency is laid over white, as viewers do; CMYK is converted without
-    colour management, and embedded colour profiles are ignored; of 16 bits the upper 8 are kept. The first frame of an
-    animation. Raises ArnError naming the file when it is missing, truncated or no picture.
+    Transparency is laid over white; of 16 bits the upper 8 are kept, of an animation the first frame; colour profiles
+    are ignored. Raises ArnError naming the file when it is missing, truncated or no picture.
     """
     data = read_bytes(path) if data is None else data
     shorter = _is_ordinary_jpeg(data)
@@ -61,10 +60,9 @@ def read_picture(path: Path, at_least: int | None = None, data: bytes | None = N
 def read_mask(path: Path) -> NDArray[np.uint8]:
     """A mask as uint8 gray, H x W, 0..255, the way up that its EXIF orientation says; graded values are kept.
 
-    1-bit masks read as 0 and 255. So do masks whose only values are 0 and 1 (in 8 or 16 bits, gray or palette): stored
-    class numbers, which any threshold would silently read as empty. JPEG is the exception, where a 1 is noise. RGB and
-    palette masks are read as gray when their channels agree within `GRAY_TOLERANCE`; black and one colour is 0 and 255.
-    Transparency: see docs/datasets.md.
+    Masks whose only values are 0 and 1 read as 0 and 255: stored class numbers, which any threshold would take for
+    empty. JPEG is the exception, where a 1 is noise. RGB and palette masks are read as gray when their channels agree
+    within `GRAY_TOLERANCE`; black and one colour is 0 and 255.
 
     Raises ArnError naming the file when it is missing, truncated, no picture, or of several colours.
     """
@@ -93,13 +91,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _is_ordinary_jpeg(data: bytes) -> int:
-    """The shorter side, px, of a JPEG that OpenCV decodes exactly: 8-bit gray or YCbCr, whole, without EXIF or XMP.
-
-    0 for all others.
-
-    OpenCV before 4.11 fills the missing rest of a truncated JPEG with gray, so a file must end as JPEG does; any doubt
-    is left to PIL, which is strict.
-    """
+    """The shorter side, px, of a JPEG that OpenCV decodes as PIL does: 8-bit gray or YCbCr, no EXIF or XMP; else 0."""
+    # OpenCV before 4.11 fills the missing rest of a truncated JPEG with gray, so a file must end as JPEG does.
     if not (data.startswith(b"\xff\xd8\xff") and data.endswith(b"\xff\xd9")):
         return 0
     at = 2
@@ -114,7 +107,7 @@ def _is_ordinary_jpeg(data: bytes) -> int:
 
 
 def _is_ordinary_png(data: bytes) -> bool:
-    """Whether OpenCV decodes these bytes as PIL does: a whole gray PNG of 1 or 8 bits, opaque, without EXIF."""
+    """Whether OpenCV decodes it as PIL does: a whole gray PNG of 1 or 8 bits, opaque, without EXIF."""
     if not (data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR" and data[24:26] in (b"\1\0", b"\x08\0")):
         return False
     at = 8
@@ -153,26 +146,21 @@ def _upper_bits(wide: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _gray(path: Path, image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode == "1":
-        return np.array(image, np.uint8) * np.uint8(255)
-    if image.mode == "L" and not image.has_transparency_data:
-        return np.array(image)
+    if image.mode == "1" or (image.mode == "L" and not image.has_transparency_data):
+        return np.array(image.convert("L"))
     if image.mode.startswith("I;16"):
         return _upper_bits(np.array(image))
-    if not image.has_transparency_data:
-        return _gray_of_colours(path, np.array(image.convert("RGB")))
-    layered = np.array(image.convert("RGBA"))
-    colours, alpha = layered[:, :, :3], layered[:, :, 3]
-    if alpha.min() < 255:
-        if (colours == colours[0, 0]).all():  # one colour throughout: the shape is in the transparency
-            return alpha.copy()
-        colours = (colours.astype(np.uint16) * alpha[:, :, None] // 255).astype(np.uint8)  # clear is background
-    return _gray_of_colours(path, colours)
-
-
-def _gray_of_colours(path: Path, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if image.has_transparency_data:
+        layered = np.array(image.convert("RGBA"))
+        colours, alpha = layered[:, :, :3], layered[:, :, 3]
+        if alpha.min() < 255:
+            if (colours == colours[0, 0]).all():  # one colour throughout: the shape is in the transparency
+                return alpha.copy()
+            colours = (colours.astype(np.uint16) * alpha[:, :, None] // 255).astype(np.uint8)  # clear is background
+    else:
+        colours = np.array(image.convert("RGB"))
     low, high = colours.min(axis=2), colours.max(axis=2)
-    if int((high - low).max()) <= GRAY_TOLERANCE:
+    if (high - low).max() <= GRAY_TOLERANCE:
         return ((colours.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8)
     shape = high > 0
     if (colours[shape] == colours[shape][0]).all():

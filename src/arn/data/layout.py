@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from arn.data.catalogue import CATALOGUE, PLAIN, data_root
+from arn.data.catalogue import CATALOGUE, PLAIN, by_name, data_root
 from arn.data.images import PICTURE_SUFFIXES
 from arn.errors import ArnError
 from arn.files import listed
@@ -27,16 +29,15 @@ class Pair:
 def find_dataset(name_or_path: str | Path, root: Path | None = None) -> list[Pair]:
     """All pairs of a data set, sorted by stem.
 
-    `name_or_path` is a name of the catalogue (in any case), looked for as `<root>/<NAME>`; or a folder of the user's
-    own, given as a path or as a name below `root`. The folder holds `images` and `masks`, or what the authors of a data
-    set of the catalogue released. `root` is `data_root()` unless given.
+    `name_or_path` is a name of the catalogue (in any case) or a folder of the user's own, given as a path or as a name
+    below `root` (`data_root()` unless given), laid out as `images` and `masks` or as a data set's authors released it.
 
     Raises ArnError, saying where it looked, when there is no such folder, no known layout in it, or when pictures and
     masks do not match one to one.
     """
     root = data_root() if root is None else root
     given = str(name_or_path)
-    known = {name.lower(): dataset for name, dataset in CATALOGUE.items()}.get(given.lower())
+    known = by_name(given)
     if known is not None:
         # An archive unpacked inside a folder of its own name nests the name once more.
         bases = [root / known.name, root / known.name / known.name]
@@ -72,7 +73,7 @@ def find_pairs(images: Path, masks: Path | None) -> list[Pair]:
     names such as `Imgs/*.jpg`; `images` may also be one picture. With `masks` None every pair's mask is None.
 
     Raises ArnError listing the stems when there are no pictures, two files of one stem, pictures without a mask, or
-    masks without a picture: they are never passed over in silence.
+    masks without a picture.
     """
     pictures = _by_stem(images, "pictures")
     if not pictures:
@@ -110,27 +111,25 @@ def _exists(place: Path) -> bool:
 
 
 def _by_stem(place: Path, what: str) -> dict[str, Path]:
+    files: Iterable[Path]
     if place.is_dir():
-        files: list[Path] = list(place.iterdir())
+        files = place.iterdir()
     elif "*" in place.name:
-        files = list(place.parent.glob(place.name))
+        files = place.parent.glob(place.name)
     elif place.is_file():
         files = [place]
     else:
         raise ArnError(f"There is no folder {place} to read {what} from.")
-    found: dict[str, Path] = {}
-    twice: dict[str, list[str]] = {}
+    found: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(files):
         # macOS leaves '._NAME.jpg' beside NAME.jpg in archives: hidden files are none of the data set's.
-        if path.name.startswith(".") or path.suffix.lower() not in PICTURE_SUFFIXES:
-            continue
-        if path.stem in found:
-            twice.setdefault(path.stem, [found[path.stem].name]).append(path.name)
-        found[path.stem] = path
+        if not path.name.startswith(".") and path.suffix.lower() in PICTURE_SUFFIXES:
+            found[path.stem].append(path)
+    twice = [" and ".join(path.name for path in paths) for paths in found.values() if len(paths) > 1]
     if twice:
         folder = place.parent if "*" in place.name else place
         raise ArnError(
-            f"{len(twice)} stems stand for more than one of the {what} in {folder}: "
-            f"{listed([' and '.join(names) for names in twice.values()])}. Keep one file of each."
+            f"{len(twice)} stems stand for more than one of the {what} in {folder}: {listed(twice)}. "
+            "Keep one file of each."
         )
-    return found
+    return {stem: path for stem, (path,) in found.items()}

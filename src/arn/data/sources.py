@@ -18,6 +18,7 @@ from arn.errors import ArnError
 from arn.files import digest, file_digest
 
 SCENES = "scenes"
+PictureAndMask = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 class Source(Protocol):
@@ -25,7 +26,7 @@ class Source(Protocol):
 
     stems: list[str]
 
-    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def read(self, index: int) -> PictureAndMask:
         """Picture uint8 RGB H x W x 3 and gray mask uint8 H x W, at native size."""
 
     def picture(self, index: int) -> NDArray[np.uint8]:
@@ -44,28 +45,28 @@ class Source(Protocol):
 class PairSource(Source):
     """Pictures and masks in files.
 
-    Args:
-        at_least: decode large JPEGs at a fraction of their size, their shorter side at least so many px; the mask is
-            brought to the picture's size. Not for scoring: see :func:`~arn.data.images.read_picture`.
+    Large JPEGs are decoded at a fraction of their size, their shorter side ``at_least`` so many px, and their masks are
+    brought to that size. Not for scoring: see :func:`~arn.data.images.read_picture`.
     """
 
     def __init__(self, pairs: Sequence[Pair], stems: Sequence[str] | None = None, at_least: int | None = None) -> None:
-        self.pairs, self.masks = list(pairs), [pair.mask for pair in pairs if pair.mask is not None]
+        self.pairs, self.at_least = list(pairs), at_least
+        self.masks = [pair.mask for pair in pairs if pair.mask is not None]
+        self.stems = [pair.stem for pair in pairs] if stems is None else list(stems)
         unmasked = [pair.stem for pair in pairs if pair.mask is None]
         if unmasked:
             raise ArnError(
                 f"no masks for {len(unmasked)} pictures, the first {unmasked[0]!r}: training and scoring need them"
             )
-        self.stems = list(stems) if stems is not None else [pair.stem for pair in pairs]
-        self.at_least = at_least
         self._digests: dict[int, tuple[bytes, bytes]] = {}
 
-    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def read(self, index: int) -> PictureAndMask:
         picture, mask = self.picture(index), self.mask(index)
-        if self.at_least is not None and picture.shape[:2] != mask.shape:
-            height, width = picture.shape[:2]
-            if any((-(-mask.shape[0] // scale), -(-mask.shape[1] // scale)) == (height, width) for scale in (2, 4, 8)):
-                mask = resize(mask, height, width)
+        size = picture.shape[:2]
+        if self.at_least is not None and any(
+            size == tuple(-(-side // scale) for side in mask.shape) for scale in (2, 4, 8)
+        ):
+            mask = resize(mask, *size)
         check_same_size(self.pairs[index], picture, mask)
         return picture, mask
 
@@ -90,10 +91,10 @@ class SceneSource(Source):
 
     def __init__(self, part: scenes.Part, count: int | None = None, numbers: Sequence[int] | None = None) -> None:
         self.part = part
-        self.numbers = list(numbers) if numbers is not None else list(range(count or scenes.COUNTS[part]))
+        self.numbers = list(range(count or scenes.COUNTS[part]) if numbers is None else numbers)
         self.stems = [f"{part}-{number:05d}" for number in self.numbers]
 
-    def read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def read(self, index: int) -> PictureAndMask:
         return scenes.scene(self.part, self.numbers[index])
 
     def digests(self, index: int) -> tuple[bytes, bytes]:

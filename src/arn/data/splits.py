@@ -1,6 +1,6 @@
 """Which pictures train and which test: drawn by seed, stored as lists of stems, known by a hash.
 
-A draw orders the stems by the SHA-256 of seed and stem, so it depends on no library's random numbers, on no order of
+A draw orders the stems by the SHA-256 of seed and stem: it depends on no library's random numbers and no order of
 files, and a stem that comes or goes moves few others.
 """
 
@@ -32,10 +32,9 @@ def shuffled(stems: Iterable[str], seed: int, salt: str = "") -> list[str]:
 
 
 def paper_split(msra_stems: Sequence[str], omron_stems: Sequence[str], seed: int) -> Split:
-    """The ARN paper's training set: 6,000 pictures of MSRA10K and 3,500 of DUT-OMRON; the rest for test.
+    """The ARN paper's training set, `PAPER_TRAIN`, and the rest for test. Which ones, the paper does not say.
 
-    The paper gives the counts and no list, so which ones is a draw of our own by `seed`; of DUT-OMRON 1,668 are left
-    for test. Raises ArnError when a data set has too few pictures for that.
+    Raises ArnError when a data set has too few pictures for that.
     """
     split: Split = {"train": {}, "test": {}}
     for name, stems in (("MSRA10K", msra_stems), ("DUT-OMRON", omron_stems)):

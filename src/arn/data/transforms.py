@@ -1,16 +1,13 @@
 """From a stored picture to what a network eats: resizing and seeded augmentation.
 
 A picture is squashed to a square of the network's input size, as the paper does (224 x 224). Augmentation is a pure
-function of (seed, epoch, index): it does not depend on the number of workers or on where a run was resumed, which is
-stronger than reseeding workers and is tested in tests/data/test_transforms.py.
+function of (seed, epoch, index), whatever the number of workers and wherever a run was resumed.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
-from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -41,8 +38,7 @@ class Augmentation:
         gray: chance of losing all colour.
         seed: of the run.
 
-    Raises:
-        ArnError: a chance or share out of its range, naming the key, ``data.augment.KEY``.
+    Raises ArnError, naming ``data.augment.KEY``, for a number out of its range.
     """
 
     def __init__(
@@ -56,19 +52,12 @@ class Augmentation:
         self.flip, self.crop, self.colour, self.gray, self.seed = flip, crop, colour, gray, seed
         self._pipelines: dict[int, Any] = {}
 
-    @property
-    def plain(self) -> bool:
-        """Whether nothing but a flip is asked for, which needs no library."""
-        return self.crop == 1 and not self.colour and not self.gray
+        self.plain = crop == 1 and not colour and not gray  # nothing but a flip, which needs no library
 
     def load(self) -> None:
-        """Import what :meth:`__call__` needs, before loader workers are forked.
-
-        An import inside a forked worker sets off the hooks that other libraries have installed on imports; W&B's
-        refuses to run there.
-        """
+        """Import what :meth:`__call__` needs before workers are forked: W&B's import hook refuses to run in them."""
         if not self.plain:
-            importlib.import_module("albumentations")
+            import albumentations  # noqa: F401
 
     def _pipeline(self, size: int) -> Any:
         if size not in self._pipelines:
@@ -97,16 +86,13 @@ class Augmentation:
         epoch: int,
         index: int,
     ) -> None:
-        """Write what :meth:`__call__` returns into a picture and a mask of a batch, size x size x 3 and size x size.
-
-        Where nothing but a flip is asked for, it takes one copy, which is all the work.
-        """
+        """Write what :meth:`__call__` returns into a picture and a mask of a batch, size x size x 3 and size x size."""
         size = places[1].shape[0]
         if not self.plain:
             for place, image in zip(places, self(picture, mask, size, epoch, index), strict=True):
                 place[...] = image
             return
-        # The draw of `albumentations` for its one step: asserted in tests/data/test_transforms.py.
+        # The same draw as albumentations makes for its one step, at the cost of a single copy.
         flipped = self.flip and random.Random(self._key(epoch, index)).random() < self.flip
         for place, image in zip(places, (picture, mask), strict=True):
             image = resize(image, size, size)
@@ -126,5 +112,5 @@ class Augmentation:
         pipeline.set_random_seed(self._key(epoch, index))
         if self.crop == 1:
             picture, mask = resize(picture, size, size), resize(mask, size, size)
-        out: Mapping[str, Any] = pipeline(image=picture, mask=mask)
+        out = pipeline(image=picture, mask=mask)
         return resize(out["image"], size, size), resize(out["mask"], size, size)

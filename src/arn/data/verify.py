@@ -53,20 +53,16 @@ class Report:
 
 
 def verify(
-    pairs: Sequence[Pair],
-    dataset: Dataset | None = None,
-    *,
-    threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    pairs: Sequence[Pair], dataset: Dataset | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Report:
     """Reads every picture and mask and reports what is wrong or odd; a bad file is reported, never raised.
 
     `dataset` gives the published count to compare with. `progress(done, total)` is called from this thread after each
-    pair. `threads` is the number of processors, at most 8, unless given: decoding releases the interpreter.
+    pair. Decoding releases the interpreter, so threads read the files.
     """
     report = Report(found=len(pairs), expected=dataset.count if dataset else None)
     digests: defaultdict[bytes, list[str]] = defaultdict(list)
-    with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for done, (pair, (digest, seen)) in enumerate(zip(pairs, pool.map(_look, pairs), strict=True), start=1):
             if digest is not None:
                 digests[digest].append(pair.stem)

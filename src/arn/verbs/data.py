@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 from arn.data.audit import KINDS, audit, find_pictures, write_report
@@ -25,6 +25,14 @@ from arn.data.verify import verify
 from arn.errors import ArnError
 
 console = Console(highlight=False, soft_wrap=True)
+
+
+class Bars(Progress):
+    """Progress bars, one for each name that is shown."""
+
+    def show(self, name: str, done: int, total: int | None) -> None:
+        bars = {task.description: task.id for task in self.tasks}
+        self.update(bars[name] if name in bars else self.add_task(name, total=total), completed=done)
 
 
 def main(arguments: list[str]) -> int:
@@ -64,15 +72,8 @@ def list_datasets() -> int:
 
 def fetch_dataset(name: str, archives: list[str]) -> int:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def advance(archive: str, done: int, total: int | None) -> None:
-            if archive not in bars:
-                bars[archive] = progress.add_task(archive, total=total)
-            progress.update(bars[archive], completed=done)
-
-        pairs, sums = fetch(name, archives, progress=advance)
+    with Bars(*columns, console=console, transient=True) as progress:
+        pairs, sums = fetch(name, archives, progress=progress.show)
     dataset = next(one for one in CATALOGUE.values() if one.name.lower() == name.lower())
     console.print(f"{dataset.name}: {pairs:,} pairs in {data_root() / dataset.name}")
     for archive, digest in sums.items():
@@ -84,9 +85,8 @@ def fetch_dataset(name: str, archives: list[str]) -> int:
 
 def verify_dataset(name: str) -> int:
     pairs = find_dataset(name)
-    with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task(f"reading {name}", total=len(pairs))
-        report = verify(pairs, CATALOGUE.get(name), progress=lambda done, _total: progress.update(bar, completed=done))
+    with Bars(console=console, transient=True) as progress:
+        report = verify(pairs, CATALOGUE.get(name), lambda *at: progress.show(f"reading {name}", *at))
     errors = report.errors
     console.print(f"{name}: {report.found:,} pairs" + ("" if errors else ", every one readable and of one size"))
     for line in errors[:20]:
@@ -104,39 +104,37 @@ def audit_datasets(names: list[str], output: Path | None = None) -> int:
     if len(sets) == 2 and sets[0] == sets[1]:
         names, sets = names[:1], sets[:1]
     labels = [Path(name).resolve().name for name in names]
-    output = output or Path("outputs/audit") / "-".join(labels)
 
     started = read = time.perf_counter()
-    with Progress(console=console, transient=True) as progress:
-        bars: dict[str, TaskID] = {}
+    with Bars(console=console, transient=True) as progress:
 
-        def advance(stage: str, done: int, total: int) -> None:
+        def timed(stage: str, done: int, total: int) -> None:
             nonlocal read
             if stage == "reading":
                 read = time.perf_counter()
-            if stage not in bars:
-                bars[stage] = progress.add_task(stage, total=total)
-            progress.update(bars[stage], completed=done)
+            progress.show(stage, done, total)
 
-        matches = audit(*sets, progress=advance)
+        matches = audit(*sets, progress=timed)
     done = time.perf_counter()
 
+    two = len(sets) == 2
     counted = [f"{label} ({len(pictures):,} pictures)" for label, pictures in zip(labels, sets, strict=True)]
-    table = Table(title=("the same pictures in " if len(sets) == 2 else "pictures twice in ") + " and ".join(counted))
+    table = Table(title=("the same pictures in " if two else "pictures twice in ") + " and ".join(counted))
     table.add_column("kind")
-    for column in ("pairs", "mirrored", *(labels if len(sets) == 2 else ())):
+    for column in ("pairs", "mirrored", *(labels if two else ())):
         table.add_column(column, justify="right")
     for kind, name in KINDS.items():
         of_kind = [match for match in matches if match.kind == kind]
-        distinct = [{match.a.stem for match in of_kind}, {match.b.stem for match in of_kind}] if len(sets) == 2 else []
-        mirrored = sum(match.flipped for match in of_kind)
-        table.add_row(name, f"{len(of_kind):,}", f"{mirrored:,}", *(f"{len(stems):,}" for stems in distinct))
+        counts = [len(of_kind), sum(match.flipped for match in of_kind)]
+        if two:
+            counts += [len({match.a.stem for match in of_kind}), len({match.b.stem for match in of_kind})]
+        table.add_row(name, *(f"{count:,}" for count in counts))
     console.print(table)
     count = sum(map(len, sets))
     console.print(
         f"{count:,} pictures read in {read - started:.1f} s ({count / (read - started):.0f} pictures per second), "
         f"compared in {done - read:.1f} s"
     )
-    written = write_report(matches, output)
+    written = write_report(matches, output or Path("outputs/audit") / "-".join(labels))
     console.print(f"written: {', '.join(map(str, written))}")
     return 0
