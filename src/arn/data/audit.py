@@ -24,7 +24,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -51,8 +50,7 @@ Kind = Literal["bytes", "pixels", "near"]
 KINDS: dict[Kind, str] = {"bytes": "identical bytes", "pixels": "identical pixels", "near": "nearly identical"}
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """Two pictures that are the same one, `flipped` if mirrored; `similarity` is 0..1, 1 for identical pixels."""
 
     a: Pair
@@ -116,9 +114,6 @@ def audit(
     return sorted(matches, key=lambda one: (order.index(one.kind), -one.similarity, one.a.stem, one.b.stem))
 
 
-# ------------------------------------------------------------------------------------------------------ fingerprints
-
-
 class _Print(NamedTuple):
     file: bytes  # digest of its bytes
     pixels: bytes  # digest of the size and the decoded picture
@@ -147,13 +142,9 @@ def _identical(first: list[_Print], second: list[_Print], within: bool) -> dict[
         for j, one in enumerate(second):
             places[getattr(one, field)].append(j)
         for i, one in enumerate(first):
-            for j in places.get(getattr(one, field), ()):
-                if not within or i < j:
-                    found[i, j] = (kind, 1.0, False)
+            same = places.get(getattr(one, field), ())
+            found |= {(i, j): (kind, 1.0, False) for j in same if not within or i < j}
     return found
-
-
-# -------------------------------------------------------------------------------------------------------- candidates
 
 
 def hashes(thumbnails: NDArray[np.uint8], margin: int = 0) -> NDArray[np.float32]:
@@ -187,25 +178,22 @@ def _candidates(
         for flipped, (whole, cropped) in zip((False, True), views, strict=True):
             alike = np.maximum(rows @ whole.T, inner @ whole.T)
             np.maximum(alike, rows @ cropped.T, out=alike)
-            for i, j in np.argwhere(alike > CANDIDATE).tolist():
-                if not within or start + i < j:
-                    found.append((start + i, j, flipped))
+            pairs = ((start + i, j) for i, j in np.argwhere(alike > CANDIDATE).tolist())
+            found += [(i, j, flipped) for i, j in pairs if not within or i < j]
         progress("searching", min(start + step, len(first)), len(first))
     return sorted(found)
 
 
-# --------------------------------------------------------------------------------------------------------- alignment
-
-
 def similarity(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """How alike two thumbnails (uint8, SIDE x SIDE) are once aligned, 0..1; 0 where no small warp aligns them."""
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
     warp = np.eye(2, 3, dtype=np.float32)
     alike = 0.0
     # Half the side first: a crop of a tenth is three pixels there, which the gradient still sees.
     for side, blur, enough in ((SIDE // 2, 5, HOPELESS), (SIDE, 3, NEAR)):
         small_a, small_b = (cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in (a, b))
         try:
-            aligned = cv2.findTransformECC(small_a, small_b, warp, cv2.MOTION_AFFINE, _STOP, None, blur)  # type: ignore[call-overload]
+            aligned = cv2.findTransformECC(small_a, small_b, warp, cv2.MOTION_AFFINE, stop, None, blur)  # type: ignore[call-overload]
         except cv2.error:  # OpenCV's way to say that the two do not correlate
             return 0.0
         warp = np.asarray(aligned[1], np.float32)
@@ -219,9 +207,6 @@ def similarity(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
         # The same warp of twice the side: pixel centres lie at a half.
         warp[:, 2] = 2 * warp[:, 2] + (warp[:, :2].sum(axis=1) - 1) / 2
     return min(alike, 1.0)
-
-
-_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-4)
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32], warp: NDArray[np.float32]) -> float:
@@ -243,9 +228,6 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32], warp: NDArray[n
 
 def _blurred(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return cv2.GaussianBlur(values, (0, 0), NEIGHBOURHOOD)  # type: ignore[return-value]
-
-
-# ------------------------------------------------------------------------------------------------------------ output
 
 
 def write_report(matches: Sequence[Match], output: Path) -> list[Path]:

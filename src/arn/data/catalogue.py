@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """Where pictures and masks lie below a data set's folder: folders, or one and patterns of names (`Imgs/*.jpg`)."""
 
     images: str
@@ -27,7 +27,7 @@ class Dataset:
     """One published data set; what it does to a comparison is in docs/datasets.md."""
 
     name: str
-    role: str  # "train", "test", or "train and test" for those that the paper splits
+    role: str = "test"  # or "train", or "train and test" for those that the paper splits
     count: int  # of pairs, as published
     citation: str
     licence: str = _UNSTATED
@@ -41,7 +41,7 @@ _DUTS = (
     "Learning to detect salient objects with image-level supervision. CVPR 2017"
 )
 
-_ALL = (
+_DATASETS = (
     Dataset(
         name="MSRA10K",
         role="train and test",
@@ -88,7 +88,6 @@ _ALL = (
     ),
     Dataset(
         name="DUTS-TE",
-        role="test",
         count=5_019,
         citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet and SUN)",
@@ -98,7 +97,6 @@ _ALL = (
     ),
     Dataset(
         name="ECSSD",
-        role="test",
         count=1_000,
         citation="Q. Yan, L. Xu, J. Shi, J. Jia. Hierarchical saliency detection. CVPR 2013",
         source=(
@@ -113,7 +111,6 @@ _ALL = (
     ),
     Dataset(
         name="HKU-IS",
-        role="test",
         count=4_447,
         citation="G. Li, Y. Yu. Visual saliency based on multiscale deep features. CVPR 2015",
         source="the authors' page https://i.cs.hku.hk/~gbli/deep_saliency.html (archive HKU-IS)",
@@ -121,7 +118,6 @@ _ALL = (
     ),
     Dataset(
         name="PASCAL-S",
-        role="test",
         count=850,
         citation=(
             "Y. Li, X. Hou, C. Koch, J. M. Rehg, A. L. Yuille. The secrets of salient object segmentation. CVPR 2014"
@@ -133,7 +129,6 @@ _ALL = (
     ),
     Dataset(
         name="SOD",
-        role="test",
         count=300,
         citation=(
             "V. Movahedi, J. H. Elder. Design and perceptual validation of performance measures for salient object "
@@ -145,11 +140,10 @@ _ALL = (
     ),
 )
 
-CATALOGUE: dict[str, Dataset] = {dataset.name: dataset for dataset in _ALL}
+CATALOGUE = {dataset.name: dataset for dataset in _DATASETS}
 
 
-@dataclass(frozen=True)
-class Overlap:
+class Overlap(NamedTuple):
     """How many pictures two data sets share, exactly or nearly. `source` is the command that counted, or a citation."""
 
     names: tuple[str, str]

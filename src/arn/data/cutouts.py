@@ -3,11 +3,10 @@
 Networks see a picture at a few hundred pixels a side, so that their maps are soft by several pixels at native size.
 The guided filter (He, Sun, Tang, TPAMI 2013, colour guide; coefficients at reduced size as in He and Sun, arXiv
 1505.00996) moves the transition to where the picture has its edge. Along that edge a pixel shows object and ground
-mixed; the object's share of the colour is estimated by blur fusion (Forte, ICIP 2021), or a cutout of a dark ground has
-a dark rim on a light page.
+mixed; the object's share of the colour is estimated by blur fusion (Forte, ICIP 2021).
 
-Radius and epsilon: of a dozen pairs, the one whose alpha came closest to the masks of 25 ECSSD pictures (by 4 % of the
-difference). They are for cutouts alone; maps are never refined, so that no score depends on them.
+Radius and epsilon: of a dozen pairs, the one whose alpha came closest to the masks of 25 ECSSD pictures. No score
+depends on them: only cutouts are refined.
 """
 
 from __future__ import annotations

@@ -72,11 +72,13 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.train_names, self.test_names = list(train), list(test)
         if split not in (None, "paper"):
             raise ArnError(f"data.split must be null or paper, not {split!r}")
-        least_one: dict[str, int | None] = {"size": size, "batch_size": batch_size, "eval_batch_size": eval_batch_size}
-        least_one |= {"train_limit": train_limit, "test_limit": test_limit, "cache": cache}
-        least_one |= {f"sizes[{epoch}]": px for epoch, px in (sizes or {}).items()}
-        _check_at_least(1, least_one)
-        _check_at_least(0, {"val": val, "workers": 0 if workers == "auto" else workers})
+        positive: dict[str, int | None] = {"size": size, "batch_size": batch_size, "eval_batch_size": eval_batch_size}
+        positive |= {"train_limit": train_limit, "test_limit": test_limit, "cache": cache}
+        positive |= {f"sizes[{epoch}]": px for epoch, px in (sizes or {}).items()}
+        for key, value in (positive | {"val": val, "workers": 0 if workers == "auto" else workers}).items():
+            low = 1 if key in positive else 0
+            if value is not None and value < low:
+                raise ArnError(f"data.{key}={value}: must be at least {low}")
         self.split, self.val, self.size = split, val, size
         self.train_limit, self.test_limit = train_limit, test_limit
         self.sizes = SizeSchedule(size, sizes)
@@ -116,9 +118,9 @@ class SaliencyDataModule(pl.LightningDataModule):
         keyed = {places[name] + pair.stem: pair for name, pairs in found.items() for pair in pairs}
         train, val = holdout(list(keyed), self.val, self.seed)
         if self.train_limit:
-            train = shuffled(train, self.seed, salt="limit")[: self.train_limit]
-        train, val = sorted(train), sorted(val)
-        self.stems |= {part: {"+".join(found): stems} for part, stems in (("train", train), ("val", val))}
+            train = sorted(shuffled(train, self.seed, salt="limit")[: self.train_limit])
+        joined = "+".join(found)
+        self.stems |= {"train": {joined: train}, "val": {joined: val}}
         # A side, px, that a training picture must have for nothing to be enlarged.
         needed = self.cache or math.ceil(self.sizes.largest / self.augmentation.crop)
         at_least = needed if self.reduced else None
@@ -161,11 +163,11 @@ class SaliencyDataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def evaluation_loader(self, name: str, source: Source) -> DataLoader[dict[str, Any]]:
+    def _evaluation_loader(self, source: Source) -> DataLoader[dict[str, Any]]:
         """A loader over this rank's share of a set, each picture once over all ranks."""
         rank, world = self._ranks()
         return DataLoader(
-            EvaluationSet(name, source, self.size),
+            EvaluationSet(source, self.size),
             batch_size=self.eval_batch_size,
             sampler=shard(len(source.stems), rank, world),
             collate_fn=collate_evaluation,
@@ -174,16 +176,10 @@ class SaliencyDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        return self.evaluation_loader("val", self.validation_source)
+        return self._evaluation_loader(self.validation_source)
 
     def test_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
-        return [self.evaluation_loader(name, source) for name, source in self.test_sources.items()]
-
-
-def _check_at_least(low: int, values: Mapping[str, int | float | None]) -> None:
-    for key, value in values.items():
-        if value is not None and value < low:
-            raise ArnError(f"data.{key}={value}: must be at least {low}")
+        return [self._evaluation_loader(source) for source in self.test_sources.values()]
 
 
 def _only(pairs: Sequence[Pair], stems: Sequence[str]) -> list[Pair]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from arn.data.images import Mask, Picture
 from arn.data.samplers import EpochSampler
 from arn.data.sources import Source
 from arn.data.transforms import Augmentation, resize
@@ -31,7 +31,7 @@ class SquareCache:
         self._pictures = np.frombuffer(mmap.mmap(-1, 3 * pixels), np.uint8).reshape(*shape, 3)
         self._masks = np.frombuffer(mmap.mmap(-1, pixels), np.uint8).reshape(shape)
 
-    def get(self, source: Source, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def get(self, source: Source, index: int) -> tuple[Picture, Mask]:
         """The pair as it is held, read-only."""
         if not self._filled[index]:
             for slot, image in zip((self._pictures, self._masks), source.read(index), strict=True):
@@ -68,8 +68,8 @@ class TrainingSet(Dataset[Tensor]):
 class EvaluationSet(Dataset[dict[str, Any]]):
     """Pictures at the network's input size with masks at native size."""
 
-    def __init__(self, name: str, source: Source, size: int) -> None:
-        self.name, self.source, self.size = name, source, size
+    def __init__(self, source: Source, size: int) -> None:
+        self.source, self.size = source, size
 
     def __len__(self) -> int:
         return len(self.source.stems)
@@ -85,14 +85,8 @@ class SizeSchedule:
     def __init__(self, size: int, by_epoch: Mapping[int, int] | None = None) -> None:
         self.size = size
         self.by_epoch = {int(epoch): int(px) for epoch, px in (by_epoch or {}).items()}
-
-    @property
-    def largest(self) -> int:
-        return max([self.size, *self.by_epoch.values()])
-
-    @property
-    def smallest(self) -> int:
-        return min([self.at(0), *self.by_epoch.values()])
+        self.largest = max([size, *self.by_epoch.values()])
+        self.smallest = min([self.at(0), *self.by_epoch.values()])
 
     def at(self, epoch: int) -> int:
         begun = [start for start in self.by_epoch if start <= epoch]

@@ -21,7 +21,7 @@ _BLOCK = 1 << 20  # bytes
 
 
 def fetch(
-    name: str, archives: Sequence[str] = (), root: Path | None = None, progress: Progress | None = None
+    name: str, archives: Sequence[str] = (), root: Path | None = None, progress: Progress = lambda *at: None
 ) -> tuple[int, dict[str, str]]:
     """Download a data set's archives, unpack them and lay them below the data root once they are complete.
 
@@ -42,7 +42,7 @@ def fetch(
             "or name a mirror's ZIP file: from=ADDRESS"
         )
     for address in addresses:
-        if urllib.parse.urlparse(address).scheme not in ("http", "https"):
+        if not address.lower().startswith(("http://", "https://")):
             raise ArnError(f"from={address}: an address that begins with http:// or https://, please")
     root = data_root() if root is None else root
     target, passing = root / dataset.name, root / f".{dataset.name}.fetch"
@@ -74,7 +74,7 @@ def fetch(
     return len(pairs), sums
 
 
-def _download(address: str, archive: Path, progress: Progress | None) -> str:
+def _download(address: str, archive: Path, progress: Progress) -> str:
     """Into `archive`, going on with what an earlier try left in `<archive>.part`. Returns the SHA-256."""
     part = archive.with_name(archive.name + ".part")
     if not archive.is_file():
@@ -92,8 +92,7 @@ def _download(address: str, archive: Path, progress: Progress | None) -> str:
                     while block := answer.read(_BLOCK):
                         file.write(block)
                         done += len(block)
-                        if progress:
-                            progress(archive.name, done, total)
+                        progress(archive.name, done, total)
         except urllib.error.HTTPError as error:
             if error.code == 416 and done:  # nothing beyond what is there: it was whole
                 total = done

@@ -20,15 +20,17 @@ from PIL import Image, ImageOps
 from arn.errors import ArnError
 from arn.files import write_atomically
 
+Picture = NDArray[np.uint8]  # RGB, H x W x 3
+Mask = NDArray[np.uint8]  # H x W; a map likewise
+
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
+_JPEG = b"\xff\xd8\xff"
+GRAY_TOLERANCE = 16  # by which channels of a gray mask stored as RGB may differ; JPEG's rounding stays well below
 
-# Channels of a gray mask stored as RGB differ by this much at most; JPEG's chroma rounding stays well below.
-GRAY_TOLERANCE = 16
 
-
-def read_picture(path: Path, at_least: int | None = None, data: bytes | None = None) -> NDArray[np.uint8]:
+def read_picture(path: Path, at_least: int | None = None, data: bytes | None = None) -> Picture:
     """A picture as uint8 RGB, H x W x 3, the way up that its EXIF orientation says.
 
     With ``at_least``, px, a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size (a side rounded up), which costs a
@@ -57,7 +59,7 @@ def read_picture(path: Path, at_least: int | None = None, data: bytes | None = N
     return np.array(image.convert("RGB"))
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
+def read_mask(path: Path) -> Mask:
     """A mask as uint8 gray, H x W, 0..255, the way up that its EXIF orientation says; graded values are kept.
 
     Masks whose only values are 0 and 1 read as 0 and 255: stored class numbers, which any threshold would take for
@@ -68,17 +70,14 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     """
     data = read_bytes(path)
     # Three times as fast as PIL and equal to it (asserted on real masks); a damaged one is left to PIL to tell.
-    gray = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _is_ordinary_png(data) else None
-    kind: str | None = "PNG"
-    if gray is None:
-        image = _open(path, data)
-        gray, kind = _gray(path, image), image.format
-    if gray.max() == 1 and kind != "JPEG":
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _is_ordinary_png(data) else None
+    gray = _gray(path, _open(path, data)) if decoded is None else np.asarray(decoded, np.uint8)
+    if gray.max() == 1 and not data.startswith(_JPEG):
         gray *= 255
-    return np.asarray(gray, np.uint8)
+    return gray
 
 
-def read_map(path: Path) -> NDArray[np.uint8]:
+def read_map(path: Path) -> Mask:
     """A saliency map as uint8 gray, H x W, 0..255: as `read_mask`, but a map that never passes 1 is left so dark."""
     return _gray(path, _open(path, read_bytes(path)))
 
@@ -93,7 +92,7 @@ def read_bytes(path: Path) -> bytes:
 def _is_ordinary_jpeg(data: bytes) -> int:
     """The shorter side, px, of a JPEG that OpenCV decodes as PIL does: 8-bit gray or YCbCr, no EXIF or XMP; else 0."""
     # OpenCV before 4.11 fills the missing rest of a truncated JPEG with gray, so a file must end as JPEG does.
-    if not (data.startswith(b"\xff\xd8\xff") and data.endswith(b"\xff\xd9")):
+    if not (data.startswith(_JPEG) and data.endswith(b"\xff\xd9")):
         return 0
     at = 2
     while at + 10 <= len(data) and data[at] == 0xFF:
@@ -122,13 +121,11 @@ def _is_ordinary_png(data: bytes) -> bool:
 
 
 def _open(path: Path, data: bytes) -> Image.Image:
-    """The whole picture, decoded by PIL and turned as its EXIF orientation says; `format` is kept."""
+    """The whole picture, decoded by PIL and turned as its EXIF orientation says."""
     try:
         image: Image.Image = Image.open(io.BytesIO(data))
-        kind = image.format
         image.load()
         image = ImageOps.exif_transpose(image)
-        image.format = kind
     except Image.UnidentifiedImageError as error:
         raise ArnError(f"{path} is no picture that can be read ({len(data)} bytes); replace or remove it.") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
@@ -140,12 +137,12 @@ def _open(path: Path, data: bytes) -> Image.Image:
     return image
 
 
-def _upper_bits(wide: NDArray[Any]) -> NDArray[np.uint8]:
+def _upper_bits(wide: NDArray[Any]) -> Mask:
     """16-bit gray as 8-bit: the upper byte, unless no value passes 255, when they are 8-bit values stored wide."""
     return (wide if wide.max() <= 255 else wide >> 8).astype(np.uint8)
 
 
-def _gray(path: Path, image: Image.Image) -> NDArray[np.uint8]:
+def _gray(path: Path, image: Image.Image) -> Mask:
     if image.mode == "1" or (image.mode == "L" and not image.has_transparency_data):
         return np.array(image.convert("L"))
     if image.mode.startswith("I;16"):
@@ -188,7 +185,4 @@ def write_map(path: Path, array: NDArray[Any]) -> None:
         values = np.rint(values.astype(np.float32) * 255).astype(np.uint8)
     elif values.dtype != np.uint8:
         raise ValueError(f"a map is float, uint8 or bool, not {values.dtype}")
-    done, encoded = cv2.imencode(".png", np.ascontiguousarray(values))
-    if not done:
-        raise ValueError(f"OpenCV cannot encode a map of shape {values.shape}")
-    write_atomically(path, encoded.tobytes())
+    write_atomically(path, cv2.imencode(".png", np.ascontiguousarray(values))[1].tobytes())

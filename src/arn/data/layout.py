@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -17,8 +16,7 @@ from arn.errors import ArnError
 from arn.files import listed
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """A picture and its mask (None where only the picture exists, as for `arn predict`), known by their stem."""
 
     stem: str

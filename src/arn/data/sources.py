@@ -7,18 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from arn.data import scenes
-from arn.data.images import read_mask, read_picture
+from arn.data.images import Mask, Picture, read_mask, read_picture
 from arn.data.layout import Pair, check_same_size, find_dataset
 from arn.data.transforms import resize
 from arn.errors import ArnError
 from arn.files import digest, file_digest
 
 SCENES = "scenes"
-PictureAndMask = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 class Source(Protocol):
@@ -26,13 +22,13 @@ class Source(Protocol):
 
     stems: list[str]
 
-    def read(self, index: int) -> PictureAndMask:
+    def read(self, index: int) -> tuple[Picture, Mask]:
         """Picture uint8 RGB H x W x 3 and gray mask uint8 H x W, at native size."""
 
-    def picture(self, index: int) -> NDArray[np.uint8]:
+    def picture(self, index: int) -> Picture:
         return self.read(index)[0]
 
-    def mask(self, index: int) -> NDArray[np.uint8]:
+    def mask(self, index: int) -> Mask:
         return self.read(index)[1]
 
     def digests(self, index: int) -> tuple[bytes, bytes]:
@@ -60,7 +56,7 @@ class PairSource(Source):
             )
         self._digests: dict[int, tuple[bytes, bytes]] = {}
 
-    def read(self, index: int) -> PictureAndMask:
+    def read(self, index: int) -> tuple[Picture, Mask]:
         picture, mask = self.picture(index), self.mask(index)
         size = picture.shape[:2]
         if self.at_least is not None and any(
@@ -70,10 +66,10 @@ class PairSource(Source):
         check_same_size(self.pairs[index], picture, mask)
         return picture, mask
 
-    def picture(self, index: int) -> NDArray[np.uint8]:
+    def picture(self, index: int) -> Picture:
         return read_picture(self.pairs[index].picture, self.at_least)
 
-    def mask(self, index: int) -> NDArray[np.uint8]:
+    def mask(self, index: int) -> Mask:
         return read_mask(self.masks[index])
 
     def digests(self, index: int) -> tuple[bytes, bytes]:
@@ -94,7 +90,7 @@ class SceneSource(Source):
         self.numbers = list(range(count or scenes.COUNTS[part]) if numbers is None else numbers)
         self.stems = [f"{part}-{number:05d}" for number in self.numbers]
 
-    def read(self, index: int) -> PictureAndMask:
+    def read(self, index: int) -> tuple[Picture, Mask]:
         return scenes.scene(self.part, self.numbers[index])
 
     def digests(self, index: int) -> tuple[bytes, bytes]:

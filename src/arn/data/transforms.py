@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from arn.data.images import Mask, Picture
 from arn.errors import ArnError
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it looks for updates over the network at import otherwise
@@ -78,14 +79,7 @@ class Augmentation:
             self._pipelines[size] = A.Compose(steps)
         return self._pipelines[size]
 
-    def into(
-        self,
-        places: tuple[NDArray[np.uint8], NDArray[np.uint8]],
-        picture: NDArray[np.uint8],
-        mask: NDArray[np.uint8],
-        epoch: int,
-        index: int,
-    ) -> None:
+    def into(self, places: tuple[Picture, Mask], picture: Picture, mask: Mask, epoch: int, index: int) -> None:
         """Write what :meth:`__call__` returns into a picture and a mask of a batch, size x size x 3 and size x size."""
         size = places[1].shape[0]
         if not self.plain:
@@ -104,9 +98,7 @@ class Augmentation:
     def _key(self, epoch: int, index: int) -> int:
         return int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
 
-    def __call__(
-        self, picture: NDArray[np.uint8], mask: NDArray[np.uint8], size: int, epoch: int, index: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def __call__(self, picture: Picture, mask: Mask, size: int, epoch: int, index: int) -> tuple[Picture, Mask]:
         """uint8 picture H x W x 3 and gray mask H x W -> the pair at size x size."""
         pipeline = self._pipeline(size)
         pipeline.set_random_seed(self._key(epoch, index))
