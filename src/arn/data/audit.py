@@ -1,7 +1,7 @@
 """Pictures that two data sets share, or that one holds twice: the same bytes, the same pixels, or nearly the same.
 
-Nearly: mirrored, stored again at low quality, resized, turned gray, cropped by some percent a side, in any mixture. Two
-stages find them, on luma thumbnails of `SIDE` x `SIDE` pixels (the aspect ratio is given up, as resizing may).
+Nearly: mirrored, stored again at low quality, resized, turned gray, cropped by some percent a side, in any mixture; how
+many are found is in docs/datasets.md. Two stages find them, on luma thumbnails of `SIDE` x `SIDE` pixels.
 
 1. A perceptual hash, kept real-valued: the lowest `WAVES` x `WAVES` coefficients of the cosine transform without the
    mean, each times its frequency (natural pictures have amplitudes of 1/f: Field, JOSA A 1987), to unit length. The
@@ -10,8 +10,6 @@ stages find them, on luma thumbnails of `SIDE` x `SIDE` pixels (the aspect ratio
 2. A candidate is aligned by an affine warp that maximises the enhanced correlation coefficient (Evangelidis and
    Psarakis, TPAMI 2008), from coarse to fine. Its similarity is the correlation of what both then show in their common
    part, with the slow changes of light taken off: those make any two beaches look alike.
-
-What this finds and misses is measured in docs/datasets.md.
 """
 
 from __future__ import annotations
@@ -61,6 +59,7 @@ class Match(NamedTuple):
 
 
 Progress = Callable[[str, int, int], None]
+Thumbnails = NDArray[np.uint8]  # N x SIDE x SIDE
 
 
 def find_pictures(name_or_path: str | Path) -> list[Pair]:
@@ -89,42 +88,52 @@ def audit(
 
     Raises ArnError naming the file when a picture cannot be read.
     """
-    within, others = b is None, a if b is None else b
+    others = a if b is None else b
     everything = [*a, *(b or ())]
+    found: dict[tuple[int, int], Match] = {}
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
-        prints: list[_Print] = []
+        prints = []
         for one in pool.map(_print, everything):
             prints.append(one)
             progress("reading", len(prints), len(everything))
-        first = prints[: len(a)]
-        second = first if within else prints[len(a) :]
-        found = _identical(first, second, within)
+        files, pixels, thumbnails = zip(*prints, strict=True)
+        identical: tuple[tuple[Kind, Sequence[bytes]], ...] = (("pixels", pixels), ("bytes", files))
+        for kind, digests in identical:  # equal bytes are equal pixels: the stronger word last
+            for i, j in _equal(digests[: len(a)], digests[-len(others) :]):
+                if b is not None or i < j:
+                    found[i, j] = Match(a[i], others[j], kind, 1.0, False)
 
-        ours, theirs = (np.stack([one.thumbnail for one in some]) for some in (first, second))
-        candidates = [one for one in _candidates(ours, theirs, within, progress) if one[:2] not in found]
+        ours, theirs = np.stack(thumbnails[: len(a)]), np.stack(thumbnails[-len(others) :])
+        candidates = [
+            (i, j, flipped)
+            for i, j, flipped in _candidates(ours, theirs, progress)
+            if (b is not None or i < j) and (i, j) not in found
+        ]
         views = ((ours[i], theirs[j][:, ::-1] if flipped else theirs[j]) for i, j, flipped in candidates)
-        for done, alike in enumerate(pool.map(lambda both: similarity(*both), views), start=1):
-            i, j, flipped = candidates[done - 1]
+        scored = zip(candidates, pool.map(lambda both: similarity(*both), views), strict=True)
+        for done, ((i, j, flipped), alike) in enumerate(scored, start=1):
             # A picture and its mirror image can both be candidates: the better one stands.
-            if alike >= NEAR and ((i, j) not in found or alike > found[i, j][1]):
-                found[i, j] = ("near", alike, flipped)
+            if alike >= NEAR and ((i, j) not in found or alike > found[i, j].similarity):
+                found[i, j] = Match(a[i], others[j], "near", alike, flipped)
             progress("aligning", done, len(candidates))
-    matches = [Match(a[i], others[j], *what) for (i, j), what in found.items()]
     order = list(KINDS)
-    return sorted(matches, key=lambda one: (order.index(one.kind), -one.similarity, one.a.stem, one.b.stem))
+    return sorted(found.values(), key=lambda one: (order.index(one.kind), -one.similarity, one.a.stem, one.b.stem))
 
 
-class _Print(NamedTuple):
-    file: bytes  # digest of its bytes
-    pixels: bytes  # digest of the size and the decoded picture
-    thumbnail: NDArray[np.uint8]
-
-
-def _print(pair: Pair) -> _Print:
+def _print(pair: Pair) -> tuple[bytes, bytes, NDArray[np.uint8]]:
+    """Digests of the file's bytes and of size and pixels, and the thumbnail."""
     data = read_bytes(pair.picture)
     picture = read_picture(pair.picture, data=data)
     pixels = repr(picture.shape).encode() + picture.tobytes()
-    return _Print(hashlib.sha256(data).digest(), hashlib.sha256(pixels).digest(), thumbnail(picture))
+    return hashlib.sha256(data).digest(), hashlib.sha256(pixels).digest(), thumbnail(picture)
+
+
+def _equal(first: Sequence[bytes], second: Sequence[bytes]) -> list[tuple[int, int]]:
+    """The indices of all pairs of equal digests."""
+    places: defaultdict[bytes, list[int]] = defaultdict(list)
+    for j, digest in enumerate(second):
+        places[digest].append(j)
+    return [(i, j) for i, digest in enumerate(first) for j in places.get(digest, ())]
 
 
 def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -133,21 +142,7 @@ def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _identical(first: list[_Print], second: list[_Print], within: bool) -> dict[tuple[int, int], tuple[Any, ...]]:
-    """(index, index) -> (kind, 1, False) of the pairs equal by bytes or by pixels."""
-    found: dict[tuple[int, int], tuple[Any, ...]] = {}
-    # Equal bytes are equal pixels: the stronger word last.
-    for kind, field in (("pixels", "pixels"), ("bytes", "file")):
-        places: defaultdict[bytes, list[int]] = defaultdict(list)
-        for j, one in enumerate(second):
-            places[getattr(one, field)].append(j)
-        for i, one in enumerate(first):
-            same = places.get(getattr(one, field), ())
-            found |= {(i, j): (kind, 1.0, False) for j in same if not within or i < j}
-    return found
-
-
-def hashes(thumbnails: NDArray[np.uint8], margin: int = 0) -> NDArray[np.float32]:
+def hashes(thumbnails: Thumbnails, margin: int = 0) -> NDArray[np.float32]:
     """Unit vectors, N x (WAVES^2 - 1), of thumbnails N x SIDE x SIDE without `margin` pixels on each side.
 
     A flat thumbnail has no direction: zeros, which are like nothing.
@@ -163,9 +158,7 @@ def hashes(thumbnails: NDArray[np.uint8], margin: int = 0) -> NDArray[np.float32
     return waves / np.maximum(np.linalg.norm(waves, axis=1, keepdims=True), np.float32(1e-3))
 
 
-def _candidates(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], within: bool, progress: Progress
-) -> list[tuple[int, int, bool]]:
+def _candidates(first: Thumbnails, second: Thumbnails, progress: Progress) -> list[tuple[int, int, bool]]:
     """(index, index, mirrored) of the pairs whose hashes are alike, in that order.
 
     Both pictures whole, or either of them cropped in the middle: so the other may lack up to a tenth a side.
@@ -178,8 +171,7 @@ def _candidates(
         for flipped, (whole, cropped) in zip((False, True), views, strict=True):
             alike = np.maximum(rows @ whole.T, inner @ whole.T)
             np.maximum(alike, rows @ cropped.T, out=alike)
-            pairs = ((start + i, j) for i, j in np.argwhere(alike > CANDIDATE).tolist())
-            found += [(i, j, flipped) for i, j in pairs if not within or i < j]
+            found += [(start + i, j, flipped) for i, j in np.argwhere(alike > CANDIDATE).tolist()]
         progress("searching", min(start + step, len(first)), len(first))
     return sorted(found)
 

@@ -36,6 +36,8 @@ class Dataset:
     archives: tuple[str, ...] = ()  # ZIP files for `arn data fetch`, as public projects give them: not tried by us
 
 
+_DUT, _CUHK = "http://saliencydetection.net", "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency"
+_MIXED = Layout("Imgs/*.jpg", "Imgs/*.png")
 _DUTS = (
     "L. Wang, H. Lu, Y. Wang, M. Feng, D. Wang, B. Yin, X. Ruan. "
     "Learning to detect salient objects with image-level supervision. CVPR 2017"
@@ -51,11 +53,7 @@ _DATASETS = (
             "Global contrast based salient region detection. TPAMI 37(3), 2015"
         ),
         source="the authors' page https://mmcheng.net/msra10k/ (archive MSRA10K_Imgs_GT)",
-        layouts=(
-            PLAIN,
-            Layout("MSRA10K_Imgs_GT/Imgs/*.jpg", "MSRA10K_Imgs_GT/Imgs/*.png"),
-            Layout("Imgs/*.jpg", "Imgs/*.png"),
-        ),
+        layouts=(PLAIN, Layout("MSRA10K_Imgs_GT/Imgs/*.jpg", "MSRA10K_Imgs_GT/Imgs/*.png"), _MIXED),
         archives=("http://mftp.mmcheng.net/Data/MSRA10K_Imgs_GT.zip",),
     ),
     Dataset(
@@ -66,14 +64,11 @@ _DATASETS = (
             "C. Yang, L. Zhang, H. Lu, X. Ruan, M.-H. Yang. "
             "Saliency detection via graph-based manifold ranking. CVPR 2013"
         ),
-        source=(
-            "the authors' page http://saliencydetection.net/dut-omron/ (archives DUT-OMRON-image and "
-            "DUT-OMRON-gt-pixelwise)"
-        ),
+        source=f"the authors' page {_DUT}/dut-omron/ (archives DUT-OMRON-image and DUT-OMRON-gt-pixelwise)",
         layouts=(PLAIN, Layout("DUT-OMRON-image", "pixelwiseGT-new-PNG")),
         archives=(
-            "http://saliencydetection.net/dut-omron/download/DUT-OMRON-image.zip",
-            "http://saliencydetection.net/dut-omron/download/DUT-OMRON-gt-pixelwise.zip.zip",
+            f"{_DUT}/dut-omron/download/DUT-OMRON-image.zip",
+            f"{_DUT}/dut-omron/download/DUT-OMRON-gt-pixelwise.zip.zip",
         ),
     ),
     Dataset(
@@ -82,32 +77,26 @@ _DATASETS = (
         count=10_553,
         citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet)",
-        source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TR)",
+        source=f"the authors' page {_DUT}/duts/ (archive DUTS-TR)",
         layouts=(PLAIN, Layout("DUTS-TR-Image", "DUTS-TR-Mask")),
-        archives=("http://saliencydetection.net/duts/download/DUTS-TR.zip",),
+        archives=(f"{_DUT}/duts/download/DUTS-TR.zip",),
     ),
     Dataset(
         name="DUTS-TE",
         count=5_019,
         citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet and SUN)",
-        source="the authors' page http://saliencydetection.net/duts/ (archive DUTS-TE)",
+        source=f"the authors' page {_DUT}/duts/ (archive DUTS-TE)",
         layouts=(PLAIN, Layout("DUTS-TE-Image", "DUTS-TE-Mask")),
-        archives=("http://saliencydetection.net/duts/download/DUTS-TE.zip",),
+        archives=(f"{_DUT}/duts/download/DUTS-TE.zip",),
     ),
     Dataset(
         name="ECSSD",
         count=1_000,
         citation="Q. Yan, L. Xu, J. Shi, J. Jia. Hierarchical saliency detection. CVPR 2013",
-        source=(
-            "the authors' page https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/dataset.html (archives images and "
-            "ground_truth_mask)"
-        ),
+        source=f"the authors' page {_CUHK}/dataset.html (archives images and ground_truth_mask)",
         layouts=(PLAIN, Layout("images", "ground_truth_mask")),
-        archives=(
-            "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/data/ECSSD/images.zip",
-            "https://www.cse.cuhk.edu.hk/leojia/projects/hsaliency/data/ECSSD/ground_truth_mask.zip",
-        ),
+        archives=(f"{_CUHK}/data/ECSSD/images.zip", f"{_CUHK}/data/ECSSD/ground_truth_mask.zip"),
     ),
     Dataset(
         name="HKU-IS",
@@ -136,7 +125,7 @@ _DATASETS = (
         ),
         licence="non-commercial research and education, as BSDS, whose pictures it uses",
         source="the authors' page http://elderlab.yorku.ca/SOD/ and BSDS300 for the pictures",
-        layouts=(PLAIN, Layout("Imgs/*.jpg", "Imgs/*.png"), Layout("imgs", "gt")),
+        layouts=(PLAIN, _MIXED, Layout("imgs", "gt")),
     ),
 )
 

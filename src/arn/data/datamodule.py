@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, default_convert
 from arn.data.datasets import EvaluationSet, ResumableLoader, SizeSchedule, TrainingSet, collate_evaluation
 from arn.data.layout import Pair, find_dataset
 from arn.data.samplers import EpochSampler, shard
-from arn.data.sources import SCENES, PairSource, SceneSource, Source
+from arn.data.sources import SCENES, PairSource, SceneSource, Source, find_source
 from arn.data.splits import holdout, paper_split, save_split, shuffled
 from arn.data.transforms import Augmentation
 from arn.errors import ArnError
@@ -25,17 +25,14 @@ class SaliencyDataModule(pl.LightningDataModule):
     """Training, validation and named test sets.
 
     Args:
-        train: data sets to train on: names of the catalogue, folders with {images,masks}, or ``scenes``.
-        test: data sets to score on after training, likewise.
+        train, test: data sets to train on, and to score on after it: names of the catalogue, folders with
+            {images,masks}, or ``scenes``.
         split: ``paper`` draws 6,000 of MSRA10K and 3,500 of DUT-OMRON by seed (train must name both); the rest can be
             tested on as ``MSRA10K@rest`` and ``DUT-OMRON@rest``. None: all of every training set.
         val: pictures held out of training by seed, a count or a share below 1.
-        train_limit: train on that many pictures only, drawn by seed.
-        test_limit: score on the first so many pictures of each test set only, for trying things out.
-        size: side of the network's square input, px.
-        sizes: {epoch: px}, for progressive resolution; overrides ``size`` in training only.
-        batch_size: pictures a step over all ranks together.
-        eval_batch_size: pictures a step a rank when scoring.
+        train_limit, test_limit: train on that many pictures only, drawn by seed; score on the first of each set.
+        size, sizes: side of the network's square input, px; {epoch: px} overrides it in training.
+        batch_size, eval_batch_size: pictures a step over all ranks together; a step a rank when scoring.
         workers: loader processes; ``auto`` is half the processors, at most 8.
         cache: hold training pairs in memory at that side (px); None reads the files each epoch.
         augment: arguments of :class:`~arn.data.transforms.Augmentation`.
@@ -95,8 +92,8 @@ class SaliencyDataModule(pl.LightningDataModule):
             self._setup_training()
             count, batch = len(self.training_source.stems), self.batch_size
             if count < batch:
-                told = f"{count} training pictures do not fill one batch of {batch}"
-                raise ArnError(f"{told}: lower data.batch_size or add pictures")
+                fault = f"{count} training pictures do not fill one batch of {batch}"
+                raise ArnError(f"{fault}: lower data.batch_size or add pictures")
             self.test_sources = {name: self._test_source(name) for name in self.test_names}
 
     def _setup_training(self) -> None:
@@ -123,19 +120,16 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.stems |= {"train": {joined: train}, "val": {joined: val}}
         # A side, px, that a training picture must have for nothing to be enlarged.
         needed = self.cache or math.ceil(self.sizes.largest / self.augmentation.crop)
-        at_least = needed if self.reduced else None
-        self.training_source = PairSource([keyed[stem] for stem in train], train, at_least)
+        self.training_source = PairSource([keyed[stem] for stem in train], train, needed if self.reduced else None)
         self.validation_source = PairSource([keyed[stem] for stem in val], val)
 
     def _test_source(self, name: str) -> Source:
-        if name == SCENES:
-            return SceneSource("test", self.test_limit)
-        if name.endswith("@rest"):
-            of = name.removesuffix("@rest")
-            if of not in self.stems.get("rest", {}):
-                raise ArnError(f"data.test={name}: only data.split=paper leaves a rest, of MSRA10K and DUT-OMRON")
-            return PairSource(_only(find_dataset(of), self.stems["rest"][of])[: self.test_limit])
-        return PairSource(find_dataset(name)[: self.test_limit])
+        if not name.endswith("@rest"):
+            return find_source(name, self.test_limit)
+        of = name.removesuffix("@rest")
+        if of not in self.stems.get("rest", {}):
+            raise ArnError(f"data.test={name}: only data.split=paper leaves a rest, of MSRA10K and DUT-OMRON")
+        return PairSource(_only(find_dataset(of), self.stems["rest"][of])[: self.test_limit])
 
     def write_splits(self, path: Path) -> str | None:
         """Store which stems were trained and validated on; returns their hash, None for drawn scenes."""

@@ -54,7 +54,7 @@ class TrainingSet(Dataset[Tensor]):
         return len(self.source.stems)
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Tensor:
-        """A batch in one tensor, uint8 4B x S x S: B pictures, then B masks as rows of bytes; see :func:`unpack`."""
+        """A batch in one tensor, uint8 4B x S x S: B pictures of 3S rows, then B masks."""
         count, side = len(keys), self.sizes.at(keys[0][0])
         batch = torch.empty((4 * count, side, side), dtype=torch.uint8)
         pictures = batch[: 3 * count].view(count, side, side, 3).numpy()
@@ -100,23 +100,19 @@ class ResumableLoader(DataLoader[Any]):
     _handed_out = 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yields picture B x 3 x S x S (channels_last) and mask B x 1 x S x S, uint8, views of the set's tensor."""
         self._handed_out = self.sampler.start
         for batch in super().__iter__():
             self._handed_out += 1
-            yield unpack(batch)
+            count, side = len(batch) // 4, batch.shape[-1]
+            pictures = batch[: 3 * count].view(count, side, side, 3).permute(0, 3, 1, 2)
+            yield {"picture": pictures, "mask": batch[3 * count :].unsqueeze(1)}
 
     def state_dict(self) -> dict[str, int]:
         return {"batches": self._handed_out % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.sampler.start = state["batches"]
-
-
-def unpack(batch: Tensor) -> dict[str, Tensor]:
-    """4B x S x S uint8 -> picture B x 3 x S x S (channels_last) and mask B x 1 x S x S, views of it."""
-    count, side = len(batch) // 4, batch.shape[-1]
-    pictures = batch[: 3 * count].view(count, side, side, 3).permute(0, 3, 1, 2)
-    return {"picture": pictures, "mask": batch[3 * count :].unsqueeze(1)}
 
 
 def collate_evaluation(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

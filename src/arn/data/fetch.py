@@ -79,11 +79,9 @@ def _download(address: str, archive: Path, progress: Progress) -> str:
     part = archive.with_name(archive.name + ".part")
     if not archive.is_file():
         done = part.stat().st_size if part.is_file() else 0
-        request = urllib.request.Request(address, headers={"User-Agent": "arn"})
-        if done:
-            request.add_header("Range", f"bytes={done}-")
+        headers = {"User-Agent": "arn"} | ({"Range": f"bytes={done}-"} if done else {})
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=60) as answer:
                 if answer.status != 206:  # the server began at the beginning again
                     done = 0
                 length = answer.headers.get("Content-Length")
@@ -94,10 +92,9 @@ def _download(address: str, archive: Path, progress: Progress) -> str:
                         done += len(block)
                         progress(archive.name, done, total)
         except urllib.error.HTTPError as error:
-            if error.code == 416 and done:  # nothing beyond what is there: it was whole
-                total = done
-            else:
+            if error.code != 416 or not done:
                 raise ArnError(f"{address}: the server answers {error.code} {error.reason}") from error
+            total = done  # nothing beyond what is there: it was whole
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             reason = getattr(error, "reason", None) or error
             raise ArnError(

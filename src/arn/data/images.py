@@ -107,17 +107,13 @@ def _is_ordinary_jpeg(data: bytes) -> int:
 
 def _is_ordinary_png(data: bytes) -> bool:
     """Whether OpenCV decodes it as PIL does: a whole gray PNG of 1 or 8 bits, opaque, without EXIF."""
-    if not (data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR" and data[24:26] in (b"\1\0", b"\x08\0")):
-        return False
-    at = 8
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if kind in (b"tRNS", b"eXIf", b"acTL"):
-            return False
-        at += 12 + length
-        if kind == b"IEND":
-            return at <= len(data)
-    return False
+    return (
+        data.startswith(b"\x89PNG\r\n\x1a\n")
+        and data[12:16] == b"IHDR"
+        and data[24:26] in (b"\1\0", b"\x08\0")
+        and data.endswith(b"IEND\xaeB`\x82")
+        and not any(kind in data for kind in (b"tRNS", b"eXIf", b"acTL"))
+    )
 
 
 def _open(path: Path, data: bytes) -> Image.Image:

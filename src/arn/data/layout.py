@@ -43,11 +43,10 @@ def find_dataset(name_or_path: str | Path, root: Path | None = None) -> list[Pai
         remedy = f"Get it from {known.source} and lay it there, or set ARN_DATA_DIR to the folder that holds it."
     else:
         bases = list(dict.fromkeys([Path(given).expanduser(), root / given]))
-        layouts = tuple(dict.fromkeys([PLAIN, *(one for dataset in CATALOGUE.values() for one in dataset.layouts)]))
+        layouts = tuple(dict.fromkeys(layout for dataset in CATALOGUE.values() for layout in dataset.layouts))
         close = difflib.get_close_matches(given.upper(), CATALOGUE, n=1)
-        remedy = (
-            f"Did you mean {close[0]}? " if close else ""
-        ) + f"Name a folder with {PLAIN.images}/ and {PLAIN.masks}/ in it, or one of {', '.join(CATALOGUE)}."
+        remedy = f"Did you mean {close[0]}? " if close else ""
+        remedy += f"Name a folder with {PLAIN.images}/ and {PLAIN.masks}/ in it, or one of {', '.join(CATALOGUE)}."
 
     for base in bases:
         for layout in layouts:

@@ -76,9 +76,6 @@ def draw_scene(seed: int, index: int, size: tuple[int, int] | None = None) -> tu
     return cv2.merge(list(np.rint(picture.clip(0, 255)).astype(np.uint8))), mask
 
 
-# ------------------------------------------------------------------------------------------------- noise and colour
-
-
 def _spread(grid: Plane, height: int, width: int, cell: float) -> Plane:
     """A coarse grid of values in 0..1 as a smooth H x W plane: uniform cubic B-spline, one knot every `cell` pixels."""
     # What is smooth loses nothing between every second or fourth pixel; OpenCV's exact resize, in integers, is faster.
@@ -161,10 +158,7 @@ def _colours(random: RandomState) -> NDArray[np.float32]:
 
 
 def _contrast(ground: NDArray[np.float32], colour: Colour) -> float:
-    """How far a colour looks, about 0..255, from all but the nearest fifth of the ground's, N x 3.
-
-    Lightness, and half of it each red-green and yellow-blue.
-    """
+    """How far a colour is, about 0..255, from all but the nearest fifth of the ground's (N x 3)."""
     red, green, blue = (ground - colour).T
     light = 0.3 * red + 0.59 * green + 0.11 * blue
     apart = np.sqrt(light**2 + 0.25 * (red - green) ** 2 + 0.25 * (0.5 * (red + green) - blue) ** 2)
@@ -195,9 +189,6 @@ def _blurred(mask: Mask, reach: float) -> Plane:
     cell = max(int(reach), 1)
     rows, columns = (((np.arange(side // cell + 5) - 1) * cell).clip(0, side - 1) for side in (height, width))
     return _spread(mask[rows][:, columns].astype(np.float32) / 255, height, width, cell)
-
-
-# ----------------------------------------------------------------------------------------------------------- ground
 
 
 def _ground(random: RandomState, height: int, width: int) -> Canvas:
@@ -255,9 +246,6 @@ def _strokes(random: RandomState, levels: NDArray[np.uint8]) -> None:
         cv2.line(levels, (x, y), end, colour, thickness)
 
 
-# ---------------------------------------------------------------------------------------------------------- clutter
-
-
 def _clutter(random: RandomState, picture: Canvas) -> None:
     """What a method must not take for an object: weak blobs, thin lines, specks."""
     height, width = picture.shape[1:]
@@ -290,8 +278,6 @@ def _clutter(random: RandomState, picture: Canvas) -> None:
             cv2.circle(specks, centre, random.randint(0, 3), 255, -1)
         _blend(picture, colour, _softened(specks) * random.uniform(0.5, 1))
 
-
-# ---------------------------------------------------------------------------------------------------------- objects
 
 Outline = list[tuple[Points, bool]]
 """Closed curves in a unit frame (x and y in about -1..1), each filled (True) or cut out (False) in turn."""

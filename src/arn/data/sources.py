@@ -101,9 +101,9 @@ class SceneSource(Source):
         return SceneSource(self.part, numbers=[self.numbers[index] for index in indices])
 
 
-def find_source(name: str) -> Source:
-    """A data set to be scored on: a name of the catalogue, a folder with {images,masks}, or ``scenes``."""
-    return SceneSource("test") if name == SCENES else PairSource(find_dataset(name))
+def find_source(name: str, limit: int | None = None) -> Source:
+    """A data set, or its first `limit` pictures, to be scored on: a name of the catalogue, a folder, or ``scenes``."""
+    return SceneSource("test", limit) if name == SCENES else PairSource(find_dataset(name)[:limit])
 
 
 @cache

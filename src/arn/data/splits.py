@@ -90,10 +90,7 @@ def load_split(path: Path) -> Split:
     """Reads what `save_split` wrote. ArnError when it is missing, no split, or no longer what its hash says."""
     try:
         stored = json.loads(Path(path).read_text(encoding="utf-8"))
-        split: Split = {
-            str(part): {str(name): [str(stem) for stem in stems] for name, stems in sets.items()}
-            for part, sets in stored["split"].items()
-        }
+        split = {part: {name: list(stems) for name, stems in sets.items()} for part, sets in stored["split"].items()}
         digest = stored["sha256"]
     except OSError as error:
         raise ArnError(f"Cannot read the split {path}: {error.strerror or error}.") from error

@@ -52,7 +52,6 @@ class Augmentation:
                 raise ArnError(f"data.augment.{key}={value}: must be within 0 and {high}")
         self.flip, self.crop, self.colour, self.gray, self.seed = flip, crop, colour, gray, seed
         self._pipelines: dict[int, Any] = {}
-
         self.plain = crop == 1 and not colour and not gray  # nothing but a flip, which needs no library
 
     def load(self) -> None:
@@ -83,11 +82,9 @@ class Augmentation:
         """Write what :meth:`__call__` returns into a picture and a mask of a batch, size x size x 3 and size x size."""
         size = places[1].shape[0]
         if not self.plain:
-            for place, image in zip(places, self(picture, mask, size, epoch, index), strict=True):
-                place[...] = image
-            return
-        # The same draw as albumentations makes for its one step, at the cost of a single copy.
-        flipped = self.flip and random.Random(self._key(epoch, index)).random() < self.flip
+            picture, mask = self(picture, mask, size, epoch, index)
+        # For a flip alone, the same draw as albumentations makes for its one step, at the cost of a single copy.
+        flipped = self.plain and random.Random(self._key(epoch, index)).random() < self.flip
         for place, image in zip(places, (picture, mask), strict=True):
             image = resize(image, size, size)
             if flipped:
@@ -105,4 +102,4 @@ class Augmentation:
         if self.crop == 1:
             picture, mask = resize(picture, size, size), resize(mask, size, size)
         out = pipeline(image=picture, mask=mask)
-        return resize(out["image"], size, size), resize(out["mask"], size, size)
+        return out["image"], out["mask"]

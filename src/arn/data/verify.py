@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from arn.data.catalogue import Dataset
 from arn.data.images import read_bytes, read_mask, read_picture
@@ -39,21 +40,17 @@ class Report:
     @property
     def notes(self) -> list[str]:
         """One line for each kind of thing worth knowing."""
-        groups = [" = ".join(group) for group in self.identical]
-        return [
-            f"{len(stems)} {what}: {listed(stems)}"
-            for stems, what in (
-                (self.empty, "empty masks (nothing above 127)"),
-                (self.full, "masks that fill the picture"),
-                (self.graded, "masks with gray values"),
-                (groups, "groups of byte-identical pictures"),
-            )
-            if stems
-        ]
+        kinds = (
+            (self.empty, "empty masks (nothing above 127)"),
+            (self.full, "masks that fill the picture"),
+            (self.graded, "masks with gray values"),
+            ([" = ".join(group) for group in self.identical], "groups of byte-identical pictures"),
+        )
+        return [f"{len(stems)} {what}: {listed(stems)}" for stems, what in kinds if stems]
 
 
 def verify(
-    pairs: Sequence[Pair], dataset: Dataset | None = None, progress: Callable[[int, int], None] | None = None
+    pairs: Sequence[Pair], dataset: Dataset | None = None, progress: Callable[[int, int], None] = lambda *at: None
 ) -> Report:
     """Reads every picture and mask and reports what is wrong or odd; a bad file is reported, never raised.
 
@@ -68,33 +65,29 @@ def verify(
                 digests[digest].append(pair.stem)
             for kind, said in seen:
                 getattr(report, kind).append(said)
-            if progress is not None:
-                progress(done, len(pairs))
+            progress(done, len(pairs))
     report.identical = sorted(tuple(sorted(stems)) for stems in digests.values() if len(stems) > 1)
     return report
 
 
 def _look(pair: Pair) -> tuple[bytes | None, list[tuple[str, str]]]:
     """The digest of a picture's bytes, and (field of :class:`Report`, what belongs there) of all that was seen."""
-    digest = picture = mask = None
     seen: list[tuple[str, str]] = []
-    try:
-        data = read_bytes(pair.picture)
-        digest = hashlib.sha256(data).digest()
-        picture = read_picture(pair.picture, data=data)
-    except ArnError as error:
-        seen.append(("unreadable", str(error)))
-    try:
-        mask = None if pair.mask is None else read_mask(pair.mask)
-    except ArnError as error:
-        seen.append(("unreadable", str(error)))
+
+    def attempt(kind: str, step: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return step(*given)
+        except ArnError as error:
+            seen.append((kind, str(error)))
+
+    data = attempt("unreadable", read_bytes, pair.picture)
+    digest = None if data is None else hashlib.sha256(data).digest()
+    picture = None if data is None else attempt("unreadable", read_picture, pair.picture, None, data)
+    mask = None if pair.mask is None else attempt("unreadable", read_mask, pair.mask)
     if mask is None:
         return digest, seen
     if picture is not None:
-        try:
-            check_same_size(pair, picture, mask)
-        except ArnError as error:
-            seen.append(("mismatched", str(error)))
+        attempt("mismatched", check_same_size, pair, picture, mask)
     if mask.max() <= 127:
         seen.append(("empty", pair.stem))
     elif mask.min() > 127:
