@@ -63,10 +63,7 @@ Thumbnails = NDArray[np.uint8]  # N x SIDE x SIDE
 
 
 def find_pictures(name_or_path: str | Path) -> list[Pair]:
-    """The pictures of a data set as `arn.data.layout.find_dataset`, or those directly in a folder, without masks.
-
-    Raises ArnError when there is neither.
-    """
+    """The pictures of a data set, or those directly in a folder, without masks. Raises ArnError where neither is."""
     folder = Path(name_or_path).expanduser()
     if folder.is_dir() and any(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir()):
         return find_pairs(folder, None)
@@ -84,9 +81,8 @@ def audit(
 
     Sorted by kind (bytes, pixels, near), falling similarity, and stems: the same for every number of threads.
     `progress(stage, done, total)` is called from this thread; the stages are "reading", "searching" and "aligning".
-    `threads` is the number of processors, at most 8, unless given. Memory: 6 KB a picture.
-
-    Raises ArnError naming the file when a picture cannot be read.
+    `threads` is the number of processors, at most 8, unless given. Memory: 6 KB a picture. Raises ArnError naming the
+    file when a picture cannot be read.
     """
     others = a if b is None else b
     everything = [*a, *(b or ())]
@@ -143,10 +139,7 @@ def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def hashes(thumbnails: Thumbnails, margin: int = 0) -> NDArray[np.float32]:
-    """Unit vectors, N x (WAVES^2 - 1), of thumbnails N x SIDE x SIDE without `margin` pixels on each side.
-
-    A flat thumbnail has no direction: zeros, which are like nothing.
-    """
+    """Unit vectors, N x (WAVES^2 - 1), of thumbnails without `margin` pixels a side; zeros for one that is flat."""
     side = SIDE - 2 * margin
     frequency = np.arange(WAVES)
     basis = np.cos(np.pi * frequency[:, None] * (np.arange(side) + 0.5) / side).astype(np.float32)
@@ -159,10 +152,7 @@ def hashes(thumbnails: Thumbnails, margin: int = 0) -> NDArray[np.float32]:
 
 
 def _candidates(first: Thumbnails, second: Thumbnails, progress: Progress) -> list[tuple[int, int, bool]]:
-    """(index, index, mirrored) of the pairs whose hashes are alike, in that order.
-
-    Both pictures whole, or either of them cropped in the middle: so the other may lack up to a tenth a side.
-    """
+    """(index, index, mirrored), sorted, of the pairs alike by hash: whole, or either of them cropped in the middle."""
     views = [(hashes(view), hashes(view, MARGIN)) for view in (second, second[:, :, ::-1])]
     found: list[tuple[int, int, bool]] = []
     step = 256  # rows at a time: 10 MB of cosines for a set of 10,000

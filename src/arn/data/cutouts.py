@@ -58,10 +58,7 @@ def _working_size(height: int, width: int) -> tuple[int, int]:
 
 
 def object_colours(picture: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The picture, uint8 RGB H x W x 3, with the object's own colour where the ground is mixed into it.
-
-    `alpha`, H x W in 0..1, is the share of the object: unchanged where that is 1.
-    """
+    """The picture, uint8 RGB H x W x 3, with the object's own colour where `alpha`, its share (H x W), is below 1."""
     height, width = alpha.shape
     size = _working_size(height, width)
     colours, share = _resized(picture, size), _resized(alpha, size)
@@ -97,9 +94,6 @@ def _weighted_mean(colours: Floats, weight: Floats, side: int) -> Floats:
 
 
 def cutout(picture: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The object as uint8 RGBA, H x W x 4: opaque where the map is sure, clear where it is sure of ground.
-
-    `picture` is uint8 RGB, H x W x 3, and `saliency` H x W in 0..1.
-    """
+    """The object as uint8 RGBA, H x W x 4, of a picture, uint8 RGB H x W x 3, and its map, H x W in 0..1."""
     alpha = steepen(refine(picture, steepen(saliency)))
     return np.dstack([object_colours(picture, alpha), np.round(alpha * 255).astype(np.uint8)])

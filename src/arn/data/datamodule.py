@@ -25,8 +25,7 @@ class SaliencyDataModule(pl.LightningDataModule):
     """Training, validation and named test sets.
 
     Args:
-        train, test: data sets to train on, and to score on after it: names of the catalogue, folders with
-            {images,masks}, or ``scenes``.
+        train, test: data sets to train and to score on: names of the catalogue, folders, or ``scenes``.
         split: ``paper`` draws 6,000 of MSRA10K and 3,500 of DUT-OMRON by seed (train must name both); the rest can be
             tested on as ``MSRA10K@rest`` and ``DUT-OMRON@rest``. None: all of every training set.
         val: pictures held out of training by seed, a count or a share below 1.
@@ -40,8 +39,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         reduced: decode large JPEGs of the training set at a fraction, large enough for the cache or for the smallest
             crop of the largest size; pictures below twice that, of validation and of test are decoded whole.
 
-    Raises ArnError, naming ``data.KEY``, for a number out of its range, and at :meth:`setup` for a data set that cannot
-    be found or read.
+    Raises ArnError, naming ``data.KEY``, for a number out of its range; :meth:`setup` for a set that cannot be read.
     """
 
     training_source: Source  # both from setup() on

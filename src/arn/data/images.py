@@ -64,9 +64,8 @@ def read_mask(path: Path) -> Mask:
 
     Masks whose only values are 0 and 1 read as 0 and 255: stored class numbers, which any threshold would take for
     empty. JPEG is the exception, where a 1 is noise. RGB and palette masks are read as gray when their channels agree
-    within `GRAY_TOLERANCE`; black and one colour is 0 and 255.
-
-    Raises ArnError naming the file when it is missing, truncated, no picture, or of several colours.
+    within `GRAY_TOLERANCE`; black and one colour is 0 and 255. Raises ArnError naming the file when it is missing,
+    truncated, no picture, or of several colours.
     """
     data = read_bytes(path)
     # Three times as fast as PIL and equal to it (asserted on real masks); a damaged one is left to PIL to tell.

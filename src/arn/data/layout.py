@@ -69,8 +69,7 @@ def find_pairs(images: Path, masks: Path | None) -> list[Pair]:
     `images` and `masks` are folders (not searched below; hidden files are passed over) or a folder with a pattern of
     names such as `Imgs/*.jpg`; `images` may also be one picture. With `masks` None every pair's mask is None.
 
-    Raises ArnError listing the stems when there are no pictures, two files of one stem, pictures without a mask, or
-    masks without a picture.
+    Raises ArnError listing the stems: no pictures, two files of one stem, pictures without masks or the reverse.
     """
     pictures = _by_stem(images, "pictures")
     if not pictures:

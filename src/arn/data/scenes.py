@@ -58,9 +58,8 @@ def scene(part: Part, index: int) -> tuple[NDArray[np.uint8], Mask]:
 
 
 def draw_scene(seed: int, index: int, size: tuple[int, int] | None = None) -> tuple[NDArray[np.uint8], Mask]:
-    """Scene number `index` of the endless series `seed`, both at least 0.
+    """Scene `index` of the endless series `seed`: picture, uint8 RGB H x W x 3, and mask, uint8 H x W of 0 and 255.
 
-    Returns the picture, uint8 RGB H x W x 3, and its mask, uint8 H x W of 0 and 255.
     `size` is (height, width), each at least 32; without it both are drawn from `SIDES`.
     """
     random = RandomState([seed, index])

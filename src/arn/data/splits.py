@@ -1,8 +1,4 @@
-"""Which pictures train and which test: drawn by seed, stored as lists of stems, known by a hash.
-
-A draw orders the stems by the SHA-256 of seed and stem: it depends on no library's random numbers and no order of
-files, and a stem that comes or goes moves few others.
-"""
+"""Which pictures train and which test: drawn by seed, stored as lists of stems, known by a hash."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ PAPER_TRAIN = {"MSRA10K": 6_000, "DUT-OMRON": 3_500}
 def shuffled(stems: Iterable[str], seed: int, salt: str = "") -> list[str]:
     """The stems in the order of SHA-256("salt/seed/stem"): the same on every machine, whatever order they come in.
 
-    Raises ValueError when a stem comes twice.
+    One that comes or goes moves few others. Raises ValueError when a stem comes twice.
     """
     given = list(stems)
     if len(set(given)) != len(given):
@@ -32,10 +28,7 @@ def shuffled(stems: Iterable[str], seed: int, salt: str = "") -> list[str]:
 
 
 def paper_split(msra_stems: Sequence[str], omron_stems: Sequence[str], seed: int) -> Split:
-    """The ARN paper's training set, `PAPER_TRAIN`, and the rest for test. Which ones, the paper does not say.
-
-    Raises ArnError when a data set has too few pictures for that.
-    """
+    """The ARN paper's training set, its stems drawn by seed, and the rest for test. Raises ArnError for too few."""
     split: Split = {"train": {}, "test": {}}
     for name, stems in (("MSRA10K", msra_stems), ("DUT-OMRON", omron_stems)):
         count = PAPER_TRAIN[name]

@@ -1,8 +1,4 @@
-"""From a stored picture to what a network eats: resizing and seeded augmentation.
-
-A picture is squashed to a square of the network's input size, as the paper does (224 x 224). Augmentation is a pure
-function of (seed, epoch, index), whatever the number of workers and wherever a run was resumed.
-"""
+"""From a stored picture to what a network eats: squashed to a square, as the paper does, and augmented by seed."""
 
 from __future__ import annotations
 
@@ -30,7 +26,7 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 
 
 class Augmentation:
-    """Training augmentation, the same for the same (seed, epoch, index).
+    """Training augmentation: a function of (seed, epoch, index), whatever the workers and wherever a run was resumed.
 
     Args:
         flip: chance of a horizontal flip (.5 in the paper, which names nothing else).

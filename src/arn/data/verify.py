@@ -54,8 +54,7 @@ def verify(
 ) -> Report:
     """Reads every picture and mask and reports what is wrong or odd; a bad file is reported, never raised.
 
-    `dataset` gives the published count to compare with. `progress(done, total)` is called from this thread after each
-    pair. Decoding releases the interpreter, so threads read the files.
+    `dataset` gives the published count. `progress(done, total)` is called from this thread after each pair.
     """
     report = Report(found=len(pairs), expected=dataset.count if dataset else None)
     digests: defaultdict[bytes, list[str]] = defaultdict(list)
