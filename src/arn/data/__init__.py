@@ -1,12 +1,10 @@
-"""Pictures and masks: the catalogue of data sets, how their files are read, and what a run trains and is scored on.
-
-The members load on first use: the catalogue alone must not cost an import of torch.
-"""
+"""Pictures and masks: the catalogue of data sets, how their files are read, and what a run trains and is scored on."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from arn import lazy
 
 if TYPE_CHECKING:
     from arn.data.catalogue import CATALOGUE, data_root
@@ -14,32 +12,12 @@ if TYPE_CHECKING:
     from arn.data.images import read_map, read_mask, read_picture, write_map
     from arn.data.layout import Pair, find_dataset
 
-_HOMES = {
-    "CATALOGUE": "catalogue",
-    "data_root": "catalogue",
-    "SaliencyDataModule": "datamodule",
-    "Pair": "layout",
-    "find_dataset": "layout",
-    "read_map": "images",
-    "read_mask": "images",
-    "read_picture": "images",
-    "write_map": "images",
-}
-
-__all__ = [
-    "CATALOGUE",
-    "Pair",
-    "SaliencyDataModule",
-    "data_root",
-    "find_dataset",
-    "read_map",
-    "read_mask",
-    "read_picture",
-    "write_map",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"arn.data.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'arn.data' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    {
+        "catalogue": "CATALOGUE data_root",
+        "datamodule": "SaliencyDataModule",
+        "images": "read_map read_mask read_picture write_map",
+        "layout": "Pair find_dataset",
+    },
+)
