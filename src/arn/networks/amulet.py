@@ -9,13 +9,9 @@ from torch import Tensor, nn
 
 from arn.networks.backbones import VGG16, Backbone
 from arn.networks.base import SaliencyNetwork
-from arn.networks.common import check_side, fit, foreground_logit, initialise
+from arn.networks.common import check_side, conv_relu, fit, foreground_logit, initialise
 
 WIDTH = 64
-
-
-def _norm_relu(channels: int) -> list[nn.Module]:
-    return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
 
 
 def _bring(in_channels: int, channels: int, source: int, target: int) -> nn.Module:
@@ -26,12 +22,7 @@ def _bring(in_channels: int, channels: int, source: int, target: int) -> nn.Modu
 
 
 class Combination(nn.Module):
-    """Every tap at the resolution of one of them, 64 channels each, mixed to 64 and enlarged to the picture.
-
-    Args:
-        backbone: whose taps they are.
-        stride: of the tap whose resolution it is.
-    """
+    """Every tap at the resolution of the one of this stride, 64 channels each, mixed to 64, enlarged to the picture."""
 
     def __init__(self, backbone: Backbone, stride: int) -> None:
         super().__init__()
@@ -40,7 +31,7 @@ class Combination(nn.Module):
             _bring(channels, WIDTH, source, stride)
             for source, channels in zip(backbone.strides, backbone.channels, strict=True)
         )
-        self.mix = nn.Sequential(nn.Conv2d(WIDTH * len(self.bring), WIDTH, 1), *_norm_relu(WIDTH))
+        self.mix = nn.Sequential(*conv_relu(nn.Conv2d(WIDTH * len(self.bring), WIDTH, 1)))
         self.enlarge = nn.ConvTranspose2d(WIDTH, WIDTH, stride, stride=stride)
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
@@ -52,11 +43,9 @@ class Combination(nn.Module):
 class Amulet(SaliencyNetwork):
     """Amulet: features of all levels combined at each of five resolutions, predicted coarse to fine, and fused.
 
-    VGG16 with BatchNorm, taps conv1_2 to conv5_3 (256, 128, 64, 32, 16 wide at 256 px). At each resolution all five are
-    combined (:class:`Combination`) and enlarged to the picture's size. The coarsest predicts two scores by a 3 x 3
-    convolution; each finer one from its 64 channels and the coarser scores (66), the finest by a transposed
-    convolution. The five pairs of scores are fused: 1 x 1 to 64, 3 x 3 to 64, BatchNorm and ReLU after each, 3 x 3 to
-    two.
+    All five taps of VGG16 with BatchNorm are combined at each one's resolution (:class:`Combination`). The coarsest
+    predicts two scores, each finer one from its 64 channels and the coarser scores, the finest by a transposed
+    convolution.
 
     Fidelity. Layers, kernels, widths, biases, order of concatenation, Xavier initialisation, the six losses: as in the
     authors' prototxt. From memory of the paper: the start from VGG16's ImageNet weights. Departure: two scores leave as
@@ -87,10 +76,8 @@ class Amulet(SaliencyNetwork):
             ]
         )
         self.fuse = nn.Sequential(
-            nn.Conv2d(2 * len(strides), WIDTH, 1),
-            *_norm_relu(WIDTH),
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
-            *_norm_relu(WIDTH),
+            *conv_relu(nn.Conv2d(2 * len(strides), WIDTH, 1)),
+            *conv_relu(nn.Conv2d(WIDTH, WIDTH, 3, padding=1)),
             nn.Conv2d(WIDTH, 2, 3, padding=1),
         )
         initialise(self.modules(), "xavier")
@@ -103,4 +90,4 @@ class Amulet(SaliencyNetwork):
         for combine, predict in zip(self.combinations, self.predict, strict=True):
             scores.append(predict(torch.cat([combine(taps), *scores[-1:]], dim=1)))
         scores.reverse()
-        return tuple(foreground_logit(one) for one in (self.fuse(torch.cat(scores, dim=1)), *scores))
+        return tuple(map(foreground_logit, (self.fuse(torch.cat(scores, dim=1)), *scores)))

@@ -13,23 +13,16 @@ from torch.nn import functional as F
 from arn.networks.attention import SelfAttention
 from arn.networks.backbones import VGG16, build_backbone
 from arn.networks.base import SaliencyNetwork
-from arn.networks.common import check_side, fit, recomputed
+from arn.networks.common import check_side, conv_relu, fit, initialise, recomputed, resample
 from arn.networks.options import AttentionOptions, DecoderOptions, RCLOptions
 from arn.networks.rcl import RecurrentConv
 from arn.networks.winograd import Conv3x3
 
 
-def _conv(in_channels: int, channels: int, batch_norm: bool) -> nn.Sequential:
-    layers: list[nn.Module] = [Conv3x3(in_channels, channels, bias=not batch_norm)]
-    if batch_norm:
-        layers.append(nn.BatchNorm2d(channels))
-    return nn.Sequential(*layers, nn.ReLU(inplace=True))
-
-
 class Upsample(nn.Module):
-    """Transposed convolution, kernel 4, stride 2, ReLU, then cut or edge-repeated to the size of the tap it will meet.
+    """Transposed convolution and ReLU, then cut or edge-repeated to the size of the tap it will meet.
 
-    Kernel 4 is a multiple of the stride, so that every output pixel sees the same number of inputs (no checkerboard).
+    The kernel is a multiple of the stride, so that every output pixel sees the same number of inputs (no checkerboard).
     """
 
     def __init__(self, in_channels: int, channels: int, batch_norm: bool) -> None:
@@ -47,15 +40,10 @@ class Stage(nn.Module):
 
     Args:
         deep_channels: channels of the deeper stage's output.
-        tap_channels: channels of the backbone's tap at this stride.
-        channels: width of the stage.
         local: the layer that enhances the tap (an RCL, or one convolution), giving ``local_channels``.
-
-    Attributes:
+        channels: width of the stage.
         recompute: in training keep nothing of ``local`` but the tap.
     """
-
-    recompute = False
 
     def __init__(
         self,
@@ -66,12 +54,16 @@ class Stage(nn.Module):
         convs: int,
         attention: nn.Module,
         batch_norm: bool,
+        recompute: bool,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.local = local
         self.upsample = Upsample(deep_channels, channels, batch_norm)
         widths = [channels + local_channels] + [channels] * convs
-        self.convs = nn.Sequential(*(_conv(a, b, batch_norm) for a, b in pairwise(widths)))
+        self.convs = nn.Sequential(
+            *(nn.Sequential(*conv_relu(Conv3x3(a, b, not batch_norm), batch_norm)) for a, b in pairwise(widths))
+        )
         self.attention = attention
 
     def forward(self, deep: Tensor, tap: Tensor) -> Tensor:
@@ -82,18 +74,16 @@ class Stage(nn.Module):
 class ARN(SaliencyNetwork):
     """Attentional recurrent network: RCL-enhanced shallow taps, self-attention on the way from deep to shallow.
 
-    The deepest tap passes self-attention (S5). At each shallower level the map is upsampled by a transposed
-    convolution, concatenated with that level's RCL-enhanced tap, convolved and attended again, down to the shallowest
-    level, from which a 3 x 3 convolution predicts one logit a position; the logits are brought to the picture's size
-    bilinearly. New layers get He initialisation and zero biases; attention's gamma starts at 0.
+    The deepest tap passes self-attention (S5). At each shallower level the map is upsampled, concatenated with that
+    level's RCL-enhanced tap, convolved and attended again. From the shallowest level a 3 x 3 convolution predicts one
+    logit a position; the logits are brought to the picture's size bilinearly.
 
     Args:
         backbone: ``vgg16`` (the paper) or ``timm:NAME``.
         strides: of the taps of a `timm` backbone, e.g. 4, 8, 16, 32; None: all of 2 to 32 that it has.
         input_size: side of the square that pictures are resized to, before the network, when a map is made.
-        rcl: ``enabled`` (False: one 3 x 3 convolution and ReLU of the same width in its place), ``steps`` (T),
-            ``channels`` (one width, or one a tap from deep to shallow), ``norm`` (lrn or none), ``lrn_window``,
-            ``lrn_alpha``, ``lrn_beta``.
+        rcl: ``enabled`` (False: one 3 x 3 convolution and ReLU of the same width in its place), ``channels`` (one
+            width, or one a tap from deep to shallow), and the options of :class:`RecurrentConv`.
         attention: ``enabled`` (False: the identity), ``strides`` (of the taps where it stands: ``all`` or a list),
             ``key_pool``, ``reduction``.
         decoder: ``channels`` (width of each stage below the deepest, deep to shallow), ``convs`` (3 x 3 convolutions
@@ -135,20 +125,18 @@ class ARN(SaliencyNetwork):
         decoder = {"channels": (256, 128, 64), "convs": 2, "batch_norm": False, **(decoder or {})}
         self.input_size = input_size
         self.backbone = build_backbone(backbone, strides)
-        widths = self._build_stages(rcl, attention, decoder)
+        widths = self._build_stages(rcl, attention, decoder, recompute)
         self.predict = nn.Conv2d(widths[-1], 1, 3, padding=1)
         self.side_predict = nn.ModuleList(
             nn.Conv2d(width, 1, 3, padding=1) for width in (widths[-2::-1] if side_outputs else ())
         )
-        for stage in self.stages:
-            assert isinstance(stage, Stage)
-            stage.recompute = recompute
+        initialise(self.new_layers(), _he)
         if isinstance(self.backbone, VGG16):
             self.backbone.recompute = recompute
-        self._initialise()
+            self.backbone.initialise()
 
     def _build_stages(
-        self, rcl: Mapping[str, Any], attention: Mapping[str, Any], decoder: Mapping[str, Any]
+        self, rcl: Mapping[str, Any], attention: Mapping[str, Any], decoder: Mapping[str, Any], recompute: bool
     ) -> list[int]:
         """``deepest`` and ``stages``; returns the channels of each one's output, deep to shallow."""
         below = self.backbone.strides[-2::-1]  # every tap but the deepest, deep to shallow
@@ -166,14 +154,13 @@ class ARN(SaliencyNetwork):
         self.stages = nn.ModuleList()
         taps = self.backbone.channels[-2::-1]
         for stride, tap, local_width, (deep, width) in zip(below, taps, local_channels, pairwise(widths), strict=True):
-            local: nn.Module
-            if rcl["enabled"]:
-                local = RecurrentConv(tap, local_width, **rcl_options)
-            else:
-                local = nn.Sequential(nn.Conv2d(tap, local_width, 3, padding=1), nn.ReLU(inplace=True))
-            self.stages.append(
-                Stage(deep, local, local_width, width, decoder["convs"], attend(stride, width), decoder["batch_norm"])
+            local: nn.Module = (
+                RecurrentConv(tap, local_width, **rcl_options)
+                if rcl["enabled"]
+                else nn.Sequential(*conv_relu(nn.Conv2d(tap, local_width, 3, padding=1), batch_norm=False))
             )
+            attend_here, convs, batch_norm = attend(stride, width), decoder["convs"], decoder["batch_norm"]
+            self.stages.append(Stage(deep, local, local_width, width, convs, attend_here, batch_norm, recompute))
         return widths
 
     def _attended(self, attention: Mapping[str, Any]) -> set[int]:
@@ -191,31 +178,23 @@ class ARN(SaliencyNetwork):
             )
         return set(strides)
 
-    def _initialise(self) -> None:
-        """He initialisation and zero biases for every new layer [section 4.3]; the backbone keeps its own."""
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not name.startswith("backbone.features"):
-                fan = module.weight[0, 0].numel() * module.in_channels
-                if isinstance(module, nn.ConvTranspose2d):  # stride s: only 1 / s^2 of the kernel meets an output pixel
-                    fan //= module.stride[0] * module.stride[1]
-                nn.init.normal_(module.weight, std=(2.0 / fan) ** 0.5)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        if isinstance(self.backbone, VGG16):
-            self.backbone.initialise()
-
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         check_side(pictures)
-        height, width = pictures.shape[-2:]
         features = self.backbone(pictures)
         x = self.deepest(features[-1])
         passed = []
         for stage, tap in zip(self.stages, features[-2::-1], strict=True):
             passed.append(x)
             x = stage(x, tap)
-        final = F.interpolate(self.predict(x).float(), size=(height, width), mode="bilinear", align_corners=False)
+        final = resample(self.predict(x).float(), pictures.shape)
         sides = (head(s).float() for head, s in zip(self.side_predict, reversed(passed), strict=False))
         return (final, *sides)
+
+
+def _he(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """He initialisation [section 4.3]; with stride s only 1 / s^2 of a transposed kernel meets an output pixel."""
+    fan = layer.weight[0, 0].numel() * layer.in_channels // (layer.stride[0] * layer.stride[1])
+    nn.init.normal_(layer.weight, std=(2.0 / fan) ** 0.5)
 
 
 def _per_tap(key: str, widths: int | Sequence[int], taps: int) -> list[int]:

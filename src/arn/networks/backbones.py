@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from arn.networks.common import recomputed
+from arn.networks.common import conv_relu, initialise, recomputed
 from arn.networks.efficientnet import EfficientNetLite0
 from arn.networks.winograd import Conv3x3
 
@@ -28,11 +28,13 @@ class Backbone(nn.Module):
         name: as the config names it (``vgg16``, ``timm:tf_efficientnet_lite0``).
         strides: of the taps, by which they are known: px of the picture to a position of the feature.
         channels: of the taps.
-        mean, std: buffers, 1 x 3 x 1 x 1, in units of RGB 0..1.
+        weights_file: what :meth:`load_imagenet` looks for.
     """
 
     mean: Tensor
     std: Tensor
+    features: nn.Module
+    torchvision_weights: ClassVar[str]
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name
+        self.weights_file = f"{name.removeprefix('timm:')}_fp16.safetensors"
         self.channels, self.strides = tuple(channels), tuple(strides)
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
@@ -76,18 +79,17 @@ class Backbone(nn.Module):
             )
             return "random"
 
-    @property
-    def weights_file(self) -> str:
-        """The file name looked for in ``<data root>/weights``."""
-        raise NotImplementedError
-
     def load_features(self, state: dict[str, Tensor]) -> None:
         """Load a state dict with the names of torchvision or `timm`."""
-        raise NotImplementedError
+        self.features.load_state_dict(state)
 
     def download_imagenet(self) -> str:
         """Load the weights from torchvision's or `timm`'s hub; raises whatever the hub raises when out of reach."""
-        raise NotImplementedError
+        from torchvision.models import get_weight
+
+        weights = get_weight(self.torchvision_weights)
+        self.load_features(weights.get_state_dict(progress=False, check_hash=True))
+        return "torchvision"
 
 
 VGG16_STRIDES = (2, 4, 8, 16)
@@ -97,8 +99,7 @@ class VGG16(Backbone):
     """VGG16 (Simonyan and Zisserman 2015) up to conv5_3, tapped at the end of each block that is asked for.
 
     Taps, after ReLU, of stride 1, 2, 4, 8 and 16: conv1_2 (64 channels), conv2_2 (128), conv3_3 (256), conv4_3 (512),
-    conv5_3 (512); at 224 x 224 they are 224, 112, 56, 28 and 14 wide. The input is RGB 0..255 minus the mean pixel
-    (123.68, 116.779, 103.939).
+    conv5_3 (512). The input is RGB 0..255 minus the mean pixel (123.68, 116.779, 103.939).
 
     Args:
         strides: of the taps, ascending; the paper of ARN has 2 to 16.
@@ -111,6 +112,7 @@ class VGG16(Backbone):
     """
 
     recompute = False
+    torchvision_weights = "VGG16_Weights.IMAGENET1K_FEATURES"
 
     def __init__(self, strides: Sequence[int] = VGG16_STRIDES, batch_norm: bool = False) -> None:
         blocks = {1: (64, 2), 2: (128, 2), 4: (256, 3), 8: (512, 3), 16: (512, 3)}  # by stride
@@ -121,16 +123,14 @@ class VGG16(Backbone):
             mean=[value / 255 for value in (123.68, 116.779, 103.939)],
             std=[1 / 255] * 3,
         )
+        self.weights_file = "vgg16_features_fp16.safetensors"
         layers: list[nn.Module] = []
         width, taps = 3, []
         for stride, (channels, depth) in blocks.items():
             if stride > 1:
                 layers.append(nn.MaxPool2d(2, 2))
             for _ in range(depth):
-                layers.append(Conv3x3(width, channels))
-                if batch_norm:
-                    layers.append(nn.BatchNorm2d(channels))
-                layers.append(nn.ReLU(inplace=True))
+                layers += conv_relu(Conv3x3(width, channels), batch_norm)
                 width = channels
             if stride in strides:
                 taps.append(len(layers))
@@ -139,10 +139,7 @@ class VGG16(Backbone):
 
     def initialise(self) -> None:
         """He initialisation and zero biases: what ImageNet weights are loaded over."""
-        for layer in self.convolutions():
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        initialise(self.features, "msra")
 
     def convolutions(self) -> list[nn.Conv2d]:
         """conv1_1 to conv5_3."""
@@ -156,34 +153,23 @@ class VGG16(Backbone):
             start = stop
         return features
 
-    @property
-    def weights_file(self) -> str:
-        return "vgg16_features_fp16.safetensors"
-
     def load_features(self, state: dict[str, Tensor]) -> None:
-        numbers = sorted({int(name.split(".")[1]) for name in state})
+        numbers = sorted({int(name.split(".")[1]) for name in state if name.startswith("features.")})
         for layer, number in zip(self.convolutions(), numbers, strict=True):
             layer.load_state_dict({part: state[f"features.{number}.{part}"] for part in ("weight", "bias")})
-
-    def download_imagenet(self) -> str:
-        from torchvision.models import VGG16_Weights
-
-        state = VGG16_Weights.IMAGENET1K_FEATURES.get_state_dict(progress=False, check_hash=True)
-        self.load_features({name: tensor for name, tensor in state.items() if name.startswith("features.")})
-        return "torchvision"
 
 
 class ResNet50(Backbone):
     """torchvision's ResNet-50 (He et al. 2016, the stride on the 3 x 3 convolution) up to its deepest tap.
 
-    Taps, after ReLU: the 256-channel stage has stride 4, then come 512, 1024 and 2048; at 353 x 353 they are 89, 45, 23
-    and 12 wide. Stages deeper than the last tap are not built.
+    Taps, after ReLU, of stride 4, 8, 16 and 32: 256, 512, 1024 and 2048 channels. Deeper stages are not built.
 
     Args:
         strides: of 4, 8, 16 and 32, ascending.
     """
 
     STAGES: ClassVar = {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}  # by stride
+    torchvision_weights = "ResNet50_Weights.IMAGENET1K_V1"  # by the training recipe of the networks' own time
 
     def __init__(self, strides: Sequence[int] = (4, 8, 16, 32)) -> None:
         from torchvision.models import resnet50
@@ -210,21 +196,8 @@ class ResNet50(Backbone):
                 features.append(x)
         return features
 
-    @property
-    def weights_file(self) -> str:
-        return "resnet50_fp16.safetensors"
-
     def load_features(self, state: dict[str, Tensor]) -> None:
-        self.features.load_state_dict(
-            {name: tensor for name, tensor in state.items() if name.partition(".")[0] in self.features}
-        )
-
-    def download_imagenet(self) -> str:
-        from torchvision.models import ResNet50_Weights
-
-        # The first set of weights, by the training recipe of the networks' own time.
-        self.load_features(ResNet50_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True))
-        return "torchvision"
+        super().load_features({name: state[name] for name in state if name.partition(".")[0] in self.features})
 
 
 def import_timm() -> ModuleType:
@@ -239,28 +212,13 @@ def import_timm() -> ModuleType:
             del sys.modules["wandb"]
 
 
-def _features(model: str) -> tuple[nn.Module, list[int], list[int], Sequence[float], Sequence[float]]:
-    """A `timm` network as features, their strides and channels, and the mean and deviation it wants of RGB in 0..1.
-
-    ``tf_efficientnet_lite0`` is our own, equal to the last bit, so that ARN-Lite does not wait for `timm`'s import.
-    """
-    if model == "tf_efficientnet_lite0":
-        lite = EfficientNetLite0
-        return lite(), list(lite.strides), list(lite.channels), lite.mean, lite.std
-    timm = import_timm()
-    if model not in timm.list_models():
-        raise ValueError(f"timm knows no model named {model!r}; `timm.list_models()` has them all")
-    probe: Any = timm.create_model(model, features_only=True)
-    config = timm.data.resolve_model_data_config(probe)
-    strides = [int(stride) for stride in probe.feature_info.reduction()]
-    return probe, strides, list(probe.feature_info.channels()), config["mean"], config["std"]
-
-
 class Timm(Backbone):
     """Any `timm` network that offers ``features_only``.
 
+    ``tf_efficientnet_lite0`` is our own, equal to the last bit, so that ARN-Lite does not wait for `timm`'s import.
+
     Args:
-        model: the name in `timm`, e.g. ``tf_efficientnet_lite0``.
+        model: the name in `timm`.
         strides: of the features to tap, ascending; None: all of 2 to 32 that the network has.
 
     Raises:
@@ -268,37 +226,35 @@ class Timm(Backbone):
     """
 
     def __init__(self, model: str, strides: Sequence[int] | None = None) -> None:
-        built, offered, channels, mean, std = _features(model)
+        features: Any
+        if model == "tf_efficientnet_lite0":
+            features = EfficientNetLite0()
+            offered, channels, mean, std = features.strides, features.channels, features.mean, features.std
+        else:
+            timm = import_timm()
+            if model not in timm.list_models():
+                raise ValueError(f"timm knows no model named {model!r}; `timm.list_models()` has them all")
+            features = timm.create_model(model, features_only=True)
+            offered, channels = features.feature_info.reduction(), features.feature_info.channels()
+            config = timm.data.resolve_model_data_config(features)
+            mean, std = config["mean"], config["std"]
+        offered = [int(stride) for stride in offered]
         wanted = [stride for stride in offered if 2 <= stride <= 32] if strides is None else list(strides)
         missing = [stride for stride in wanted if stride not in offered]
         if missing:
             raise ValueError(f"{model} has no feature of stride(s) {missing}; its strides are {offered}")
         indices = [offered.index(stride) for stride in wanted]
-        super().__init__(
-            f"timm:{model}",
-            channels=[channels[index] for index in indices],
-            strides=wanted,
-            mean=mean,
-            std=std,
-        )
-        self.model = model
+        super().__init__(f"timm:{model}", [channels[index] for index in indices], wanted, mean, std)
         self.indices = indices
-        self.features = built
+        self.features = features
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         features = self.features(self.normalise(pictures))
         return [features[index] for index in self.indices]
 
-    @property
-    def weights_file(self) -> str:
-        return f"{self.model}_fp16.safetensors"
-
-    def load_features(self, state: dict[str, Tensor]) -> None:
-        self.features.load_state_dict(state)
-
     def download_imagenet(self) -> str:
-        trained = import_timm().create_model(self.model, features_only=True, pretrained=True)
-        self.load_features(trained.state_dict())
+        model = self.name.removeprefix("timm:")
+        self.load_features(import_timm().create_model(model, features_only=True, pretrained=True).state_dict())
         return "timm"
 
 

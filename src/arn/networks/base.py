@@ -25,8 +25,7 @@ class SaliencyNetwork(nn.Module):
 
     Attributes:
         input_size: side of the square that a picture is resized to before the network, px.
-        backbone: the part with ImageNet weights, which may learn at a rate of its own (``backbone_lr=``); a network
-            without one lacks the attribute. See :class:`Pretrained`.
+        backbone: the part with ImageNet weights (:class:`Pretrained`), which may learn at a rate of its own; or None.
 
     What a run is called by the network's switches stands in :mod:`arn.networks.variants`.
     """
@@ -37,6 +36,10 @@ class SaliencyNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = None  # on the instance: a class attribute would hide the module that takes its place
+
+    def new_layers(self) -> list[nn.Module]:
+        """Every module outside the backbone."""
+        return [module for name, module in self.named_modules() if name.partition(".")[0] not in ("", "backbone")]
 
     @abstractmethod
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:

@@ -1,8 +1,9 @@
-"""What several networks share: sizes that must meet, two-class scores as one logit, the initialisations of Caffe."""
+"""What several networks share: sizes that must meet, two-class scores as one logit, layers and their initialisation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,13 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 SMALLEST_SIDE = 32
+
+FILLERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "xavier": partial(nn.init.kaiming_uniform_, nonlinearity="linear"),
+    "msra": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+}
+"""Caffe's: uniform of variance 1 / fan-in, and normal of variance 2 / fan-in. Of a transposed convolution Caffe takes
+the outputs' channels for the fan-in, and so does torch."""
 
 
 def check_side(pictures: Tensor) -> None:
@@ -34,7 +42,7 @@ def fit(x: Tensor, size: Sequence[int]) -> Tensor:
 def recomputed(module: Callable[[Tensor], Tensor], x: Tensor, recompute: bool) -> Tensor:
     """``module(x)``, in training with nothing kept but x: the backward pass computes the rest anew.
 
-    Activation checkpointing. For modules that draw no random numbers and keep no statistics.
+    For modules that draw no random numbers and keep no statistics.
     """
     if recompute and torch.is_grad_enabled():
         found: Tensor = checkpoint(module, x, use_reentrant=False, preserve_rng_state=False)
@@ -58,18 +66,19 @@ def foreground_logit(scores: Tensor) -> Tensor:
     return (scores[:, 1:] - scores[:, :1]).float()
 
 
-def initialise(layers: Iterable[nn.Module], kind: str) -> None:
-    """Weights as Caffe's fillers draw them, biases zero, for every convolution among the modules.
+def conv_relu(conv: nn.Conv2d, batch_norm: bool = True) -> list[nn.Module]:
+    """A convolution, BatchNorm if wanted, and ReLU."""
+    norm = [nn.BatchNorm2d(conv.out_channels)] if batch_norm else []
+    return [conv, *norm, nn.ReLU(inplace=True)]
 
-    Args:
-        kind: ``xavier`` (uniform, variance 1 / fan-in) or ``msra`` (normal, variance 2 / fan-in). Of a transposed
-            convolution Caffe takes the outputs' channels for the fan-in, and so does torch.
-    """
+
+def initialise(layers: Iterable[nn.Module], fill: str | Callable[[nn.Conv2d | nn.ConvTranspose2d], object]) -> None:
+    """For each convolution: weights by one of :data:`FILLERS` or a function of the layer, biases zero."""
     for layer in layers:
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            if kind == "xavier":
-                nn.init.kaiming_uniform_(layer.weight, nonlinearity="linear")
+            if isinstance(fill, str):
+                FILLERS[fill](layer.weight)
             else:
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                fill(layer)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -18,13 +18,7 @@ WIDTH = 64
 
 
 class Refinement(nn.Module):
-    """One step back up: a coarser map, refined by a recurrent layer that also sees the backbone's tap of this level.
-
-    Args:
-        tap_channels: channels of the tap.
-        rcl: arguments of :class:`RecurrentConv` but the widths.
-        predict_kernel: side of the convolution that predicts the map.
-    """
+    """One step back up: a coarser map, refined by a recurrent layer that also sees the backbone's tap of this level."""
 
     def __init__(self, tap_channels: int, rcl: Mapping[str, Any], predict_kernel: int) -> None:
         super().__init__()
@@ -41,10 +35,9 @@ class Refinement(nn.Module):
 class DHSNet(SaliencyNetwork):
     """Deep hierarchical saliency network: a coarse map from the whole picture at once, refined in four recurrent steps.
 
-    VGG16 up to conv5_3; one fully connected layer reads all of conv5_3 and predicts a map of twice its side (14 x 14 x
-    512 -> 28 x 28 at 224 px: 78.7 of the 93.8 million parameters). Each step, at conv4_3, conv3_3, conv2_2 and conv1_2,
-    squeezes the tap to 64 channels (1 x 1, sigmoid), joins the coarser map, and passes an RCL of 64 channels and a
-    convolution to one logit. Every map is supervised: 28, 28, 56, 112 and 224 wide.
+    One fully connected layer reads all of VGG16's conv5_3 and predicts a map of twice its side (78.7 of the 93.8
+    million parameters at 224 px). Each step, at conv4_3, conv3_3, conv2_2 and conv1_2, squeezes the tap to 64 channels,
+    joins the coarser map, and passes an RCL and a convolution to one logit. Every map is supervised.
 
     Fidelity. There is no public source of the authors that this was checked against. Layers, widths, T = 3, LRN and
     its constants: from independent re-implementations that agree with each other. Supervision of all five maps: from

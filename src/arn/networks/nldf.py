@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from arn.networks.backbones import VGG16
 from arn.networks.base import SaliencyNetwork
-from arn.networks.common import check_side, fit, foreground_logit, resample
+from arn.networks.common import check_side, fit, foreground_logit, initialise, resample
 
 WIDTH = 128
 GLOBAL_SIDE = 11  # of pool5 at 352 px: what the unpadded convolutions of the global branch reduce to one position
@@ -19,8 +19,15 @@ def contrast(x: Tensor) -> Tensor:
     return x - F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
 
 
+def _fill(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    if isinstance(layer, nn.Conv2d):
+        nn.init.trunc_normal_(layer.weight, std=0.01, a=-0.02, b=0.02)  # TensorFlow cuts at two deviations
+    else:
+        nn.init.normal_(layer.weight, std=0.01)
+
+
 class Enlarge(nn.Module):
-    """Transposed convolution, kernel 5, stride 2, ReLU, to the size of the feature it will meet: twice, or one more.
+    """Transposed convolution and ReLU, to the size of the feature it will meet: twice, or one more.
 
     TensorFlow's `SAME` cuts one row and column before and two after, or one after where the size to meet is odd.
     """
@@ -36,11 +43,10 @@ class Enlarge(nn.Module):
 class NLDF(SaliencyNetwork):
     """Non-local deep features: multi-resolution local features with their contrast, and one global score.
 
-    VGG16's five pooled features (176, 88, 44, 22, 11 wide at 352 px) pass a 3 x 3 convolution to 128 channels and
-    ReLU (F1..F5) and are joined by their contrast C, F minus its 3 x 3 average. From deep to shallow, [F, C, deeper] is
-    enlarged by transposed convolutions to 128, 256, 384 and 512 channels; [F1, C1, U2] passes 1 x 1 convolutions to 640
-    and to two scores. Three unpadded convolutions (5, 5, 3) reduce pool5 to one global pair of scores, which is added
-    everywhere. Its boundary term is :func:`arn.training.losses.contour_loss`.
+    VGG16's five pooled features pass a 3 x 3 convolution and ReLU (F) and are joined by their contrast C. From deep to
+    shallow, [F, C, deeper] is enlarged by transposed convolutions, at last to two scores. Three unpadded convolutions
+    reduce pool5 to one global pair of scores, which is added everywhere. The boundary term of the loss is
+    :func:`arn.training.losses.contour_loss`.
 
     Fidelity. Layers, sizes, paddings, initialisation (normal, .01; truncated for convolutions) and the loss: as in the
     authors' source. Departures: the two scores leave as their difference, which is the same map, loss and gradient; at
@@ -76,18 +82,7 @@ class NLDF(SaliencyNetwork):
             nn.Conv2d(WIDTH, WIDTH, 3),
         )
         self.global_score = nn.Conv2d(WIDTH, 2, 1)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        for name, layer in self.named_modules():
-            if name.startswith("backbone") or not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                continue
-            if isinstance(layer, nn.Conv2d):
-                nn.init.trunc_normal_(layer.weight, std=0.01, a=-0.02, b=0.02)  # TensorFlow cuts at two deviations
-            else:
-                nn.init.normal_(layer.weight, std=0.01)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        initialise(self.new_layers(), _fill)
         self.backbone.initialise()
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:

@@ -32,7 +32,7 @@ class Backbones(nn.Module):
         return source
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """-> the features of strides 8, 16 (of the second) and 32 (of the first)."""
+        """-> features of strides 8 and 16, of the second, and 32, of the first."""
         return [*self.second(pictures), *self.first(pictures)]
 
 
@@ -81,10 +81,8 @@ class Stage(nn.Module):
 class SRM(SaliencyNetwork):
     """Stagewise refinement: a coarse map of stride 32, refined at stride 16 and 8 by a second network with pyramids.
 
-    Stage 1: a whole ResNet-50 (12 x 12 x 2048 at 353 px), 3 x 3 to 256, 1 x 1 to two scores. Stages 2 and 3: the
-    1024-channel (23 x 23) and the 512-channel stage (45 x 45) of a second ResNet-50, each with pyramid pooling and the
-    coarser scores, enlarged, beside it. All three are enlarged to the picture for the loss. 353 = 32 x 11 + 1: with
-    corners aligned every enlargement is exact.
+    All three maps are enlarged to the picture for the loss. 353 = 32 x 11 + 1: with corners aligned every enlargement
+    is exact.
 
     Fidelity. Everything after the backbones: as in the authors' prototxt (bins, widths, biases, activations, order of
     concatenation, corner-aligned enlargement, He initialisation). Departures: the ResNet-50s are torchvision's, with
@@ -108,7 +106,7 @@ class SRM(SaliencyNetwork):
         self.backbone = Backbones()
         self.coarse = nn.Sequential(nn.Conv2d(2048, 256, 3, padding=1, bias=False), nn.Conv2d(256, 2, 1))
         self.stages = nn.ModuleList(Stage(channels) for channels in reversed(self.backbone.second.channels))
-        initialise([*self.coarse.modules(), *self.stages.modules()], "msra")
+        initialise(self.new_layers(), "msra")
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         check_side(pictures)

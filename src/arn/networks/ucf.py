@@ -13,23 +13,14 @@ from torch.nn import functional as F
 
 from arn.networks.backbones import VGG16
 from arn.networks.base import SaliencyNetwork
-from arn.networks.common import check_side, fit, foreground_logit, initialise, resample
+from arn.networks.common import check_side, conv_relu, fit, foreground_logit, initialise, resample
 
 
 class ReformulatedDropout(nn.Module):
-    """``relu(m * x)`` with a Bernoulli mask m over every element, drawn anew for each picture: R-dropout.
-
-    The mask meets the convolution's output before its activation; with ReLU, for which relu(0) = 0, that is dropout of
-    the activation. The kept elements are divided by their chance, so that the mean is what it is without a mask.
-
-    Args:
-        rate: chance of an element to be dropped.
-
-    Attributes:
-        sample: in evaluation, the number of the mask to take, the same for every picture; none with None.
-    """
+    """R-dropout: ``relu(m * x / (1 - rate))`` with a Bernoulli mask m over every element, drawn for each picture."""
 
     sample: int | None = None
+    """In evaluation, the number of the mask to take, the same for every picture; none with None."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -51,9 +42,6 @@ class HybridUpsample(nn.Module):
     """Twice the size as the sum of a transposed convolution and of a 1 x 1 convolution enlarged bilinearly.
 
     The kernel is a multiple of the stride, so that every output pixel sees the same number of inputs (no checkerboard).
-
-    Args:
-        kernel: 2 or 4.
     """
 
     def __init__(self, channels: int, kernel: int) -> None:
@@ -68,18 +56,14 @@ class HybridUpsample(nn.Module):
 
 
 class Decode(nn.Module):
-    """A block of VGG16 mirrored: hybrid upsampling, then 3 x 3 convolutions with BatchNorm and ReLU.
-
-    Args:
-        widths: channels of the input and after each convolution.
-    """
+    """A block of VGG16 mirrored: hybrid upsampling, then 3 x 3 convolutions of these widths, the input's first."""
 
     def __init__(self, widths: Sequence[int], kernel: int) -> None:
         super().__init__()
         self.upsample = HybridUpsample(widths[0], kernel)
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            layers += conv_relu(nn.Conv2d(before, after, 3, padding=1))
         self.convs = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, size: torch.Size) -> Tensor:
@@ -89,18 +73,16 @@ class Decode(nn.Module):
 class UCF(SaliencyNetwork):
     """Uncertain convolutional features: an encoder with random masks on its features, and a mirrored decoder.
 
-    VGG16 with BatchNorm to pool5 (14 x 14 x 512 at 448 px), the last activation of chosen blocks under R-dropout
-    (:class:`ReformulatedDropout`); five steps of hybrid upsampling (:class:`HybridUpsample`), each followed by the
-    mirrored block's convolutions, back to 448 x 448 x 64; a 3 x 3 convolution to two scores.
+    VGG16 with BatchNorm to pool5, the last activation of chosen blocks under R-dropout; five steps of hybrid
+    upsampling, each followed by the mirrored block's convolutions; a 3 x 3 convolution to two scores.
 
     Fidelity. The weakest of the compared networks: no source of the authors was found, and everything is from memory
-    of the paper (encoder-decoder on VGG16 with BatchNorm and ReLU, 448 px, R-dropout of rate .5, the hybrid of a
-    transposed convolution whose kernel is a multiple of its stride with bilinear enlargement after a 1 x 1
-    convolution, two-class softmax). Open, and chosen here: which blocks are masked, the transposed kernel, the
-    decoder's widths (VGG16's, mirrored), Xavier initialisation (Amulet's, by the same authors), and how maps are made:
-    the mean over a few fixed random masks. The statistics of BatchNorm are those of masked features, and without masks,
-    which is the other way (``samples=0``), a network that knows its training pictures by heart does not find them. Two
-    scores leave as their difference, which is the same map, loss and gradient. Tables should say "UCF (reconstructed)".
+    of the paper (encoder-decoder on VGG16 with BatchNorm and ReLU, 448 px, R-dropout of rate .5, hybrid upsampling,
+    two-class softmax). Open, and chosen here: which blocks are masked, the transposed kernel, the decoder's widths
+    (VGG16's, mirrored), Xavier initialisation (Amulet's, by the same authors), and how maps are made: the mean over a
+    few fixed random masks. BatchNorm's statistics are those of masked features: without masks (``samples=0``) a
+    network that knows its training pictures by heart does not find them. Two scores leave as their difference, which
+    is the same map, loss and gradient. Tables should say "UCF (reconstructed)".
 
     Args:
         input_size: side of the square that pictures are resized to when a map is made, px.
@@ -133,7 +115,7 @@ class UCF(SaliencyNetwork):
         widths = [(512, 512, 512, 512), (512, 512, 512, 256), (256, 256, 256, 128), (128, 128, 64), (64, 64)]
         self.decoder = nn.ModuleList(Decode(one, upsample_kernel) for one in widths)
         self.predict = nn.Conv2d(64, 2, 3, padding=1)
-        initialise([*self.decoder.modules(), self.predict], "xavier")
+        initialise(self.new_layers(), "xavier")
         self.backbone.initialise()
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
