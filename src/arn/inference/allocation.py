@@ -14,8 +14,7 @@ def reuse_memory() -> bool:
     """Keep freed blocks of up to 1 GiB in this process for its next allocation, where the C library is glibc.
 
     A network allocates and frees the same large blocks for every picture. glibc hands each back to the system, which
-    gives it out again page by page, zeroed: a third of the time of a light network on CPU. The process then holds what
-    it once needed at most until it ends. It is for a command, which owns its process, not for a library to do.
+    gives it out again page by page, zeroed: a third of the time of a light network on CPU.
 
     Returns:
         Whether anything was changed: not with another C library, with ``ARN_ALLOCATOR=default``, nor where the

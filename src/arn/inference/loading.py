@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import torch
+
 from arn.errors import ArnError
-from arn.inference.device import choose_device
 from arn.inference.onnx import OnnxPredictor
 from arn.inference.predictor import Predictor, SquarePredictor
 from arn.inference.weights import load_network
@@ -31,12 +32,11 @@ def load(
             the folder of a run (its best checkpoint) or an export.
         device: of torch, or ``auto``; an ONNX file runs on the CPU.
         bf16: run a network of torch under bfloat16 autocast.
-        tta: ``flip`` averages over the mirrored picture, better maps for twice the time; ``none`` does not; None: as
-            was stored.
-        mirror: the older spelling of it: True is ``flip``, False is ``none``.
+        tta: ``flip`` averages over the mirrored picture, ``none`` does not; None: as was stored.
+        mirror: the older spelling: True is ``flip``, False is ``none``.
 
     Raises:
-        ArnError: no such file, or not what ARN writes; `tta` for an ONNX file, whose way is fixed.
+        ArnError: no such file, or not what ARN writes; `tta` for an ONNX file, where it is fixed.
     """
     if mirror is not None:
         tta = "flip" if mirror else "none"
@@ -47,3 +47,19 @@ def load(
     predictor = Predictor(*load_network(path, tta), choose_device(device), bf16)
     predictor.source = str(path)
     return predictor
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by torch's name; ``auto``: CUDA where there is any, else Apple's MPS, else the CPU.
+
+    Raises:
+        ArnError: torch knows no such device, or this machine has none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ArnError(f"device={name}: {str(error).splitlines()[0]}") from error
+    return device

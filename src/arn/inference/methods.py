@@ -25,30 +25,21 @@ Map = NDArray[np.float32]
 
 
 class Method(Protocol):
-    """What makes maps of pictures.
+    """What makes maps of pictures."""
 
-    Attributes:
-        name: what tables call it.
-        source: file, folder or function it comes from.
-        trained_on: data sets it was trained on; None where that is not known, () for training-free methods.
-        parameters: of a network; None where that is not known.
-        batch_size: pictures that it is best given at a time.
-        device: what it runs on, as tables say it.
-        fingerprint: a hash of all that its maps depend on but the picture.
-    """
-
-    name: str
+    name: str  # in tables
     kind: Kind
-    source: str
-    trained_on: tuple[str, ...] | None
-    parameters: int | None
+    source: str  # file, folder or function it comes from
+    trained_on: tuple[str, ...] | None  # data sets; None where that is not known, () for training-free methods
+    parameters: int | None  # of a network; None where that is not known
     batch_size: int
 
     @property
     def device(self) -> str: ...
 
     @property
-    def fingerprint(self) -> bytes: ...
+    def fingerprint(self) -> bytes:
+        """A hash of all that its maps depend on but the picture."""
 
     def maps(self, pictures: Sequence[Picture]) -> Sequence[Map]:
         """uint8 RGB H x W x 3 of any sizes -> float32 H x W in 0..1, each at its own size."""
@@ -79,8 +70,7 @@ class Classical:
 class MapFolder:
     """Maps made elsewhere: ``<folder>/<stem>.png`` at the picture's size. Described like a method, but makes none.
 
-    `folder`: with ``{dataset}`` in it, the data set's name is filled in. Or {data set: folder}, for maps that exist for
-    these sets alone.
+    `folder`: ``{dataset}`` in it stands for the data set's name. Or {data set: folder}, for these sets alone.
     """
 
     kind: Kind = "maps"

@@ -51,13 +51,10 @@ class _Maps(nn.Module):
 
 
 def write_onnx(network: SaliencyNetwork, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a network in evaluation mode, on the CPU, as one ONNX file (opset 18, float32).
+    """Write a network in evaluation mode, on the CPU, as one ONNX file (opset 18, float32) with ``metadata_props``.
 
     Its input ``pictures`` is RGB in 0..1, B x 3 x S x S with B open and S the network's input size; normalisation is
     inside. Its output ``maps`` is B x 1 x S x S in 0..1.
-
-    Args:
-        metadata: goes into the file's ``metadata_props``.
     """
     onnx = require("onnx")
     require("onnxscript")
@@ -84,7 +81,7 @@ def write_onnx(network: SaliencyNetwork, path: Path, metadata: Mapping[str, str]
 
 @contextmanager
 def _quiet_export() -> Iterator[None]:
-    """Without the exporter's remarks on operators that it could translate if other packages were there."""
+    """Without the exporter's remarks on operators that other packages would let it translate."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -106,13 +103,10 @@ def _strip(model: Any) -> None:
 
 
 class OnnxPredictor(SquarePredictor):
-    """An ONNX file as a function from picture to map, on the CPU through ONNX Runtime.
+    """An ONNX file of `arn export` on the CPU, through ONNX Runtime.
 
-    Made for the files of `arn export`. Another file will do if it has one input, float32 B x 3 x S x S with S fixed and
-    B open or 1, that takes RGB in 0..1, and a first output B x 1 x h x w in 0..1.
-
-    Attributes:
-        metadata: the file's ``metadata_props``; ``arn.*`` are those of `arn export`.
+    Another file will do if it has one input, float32 B x 3 x S x S with S fixed and B open or 1, that takes RGB in
+    0..1, and a first output B x 1 x h x w in 0..1.
 
     Raises:
         ArnError: ONNX Runtime is not installed, or the file is missing, damaged or of another kind.
@@ -139,8 +133,7 @@ class OnnxPredictor(SquarePredictor):
         if "arn.format" in self.metadata:
             check_format(self.metadata["arn.format"], self.path)
         self.name = self.metadata.get("arn.name", self.path.stem)
-        trained_on = self.metadata.get("arn.trained_on")
-        self.trained_on = tuple(trained_on.split(", ")) if trained_on else None
+        self.trained_on = tuple(filter(None, self.metadata.get("arn.trained_on", "").split(", "))) or None
         self.input, self.one_by_one, self.input_size = self._check_input()
         self.output = self.session.get_outputs()[0].name
 
@@ -166,11 +159,7 @@ class OnnxPredictor(SquarePredictor):
         raise ArnError(f"{self.path} takes {shapes or 'nothing'}; {wanted}: `arn export` writes such files")
 
     def probabilities(self, squares: Tensor) -> Tensor:
-        """float32 RGB B x 3 x S x S in 0..1 -> B x 1 x h x w in 0..1.
-
-        Raises:
-            ArnError: the file's output is of another shape, or not within 0..1.
-        """
+        """As for every predictor. Raises ArnError if the output is of another shape, or not within 0..1."""
         parts = []
         for part in squares.split(1) if self.one_by_one else (squares,):
             (maps,) = self.session.run([self.output], {self.input: part.contiguous().numpy()})

@@ -1,8 +1,4 @@
-"""Work beside the network: results prepared before they are asked for, and finished after they are handed over.
-
-On threads: decoding, encoding and writing let the interpreter go meanwhile. Order and errors are those of one step
-after the other.
-"""
+"""Work beside the network, on threads: decoding, encoding and writing let the interpreter go meanwhile."""
 
 from __future__ import annotations
 
@@ -34,10 +30,9 @@ def prefetch(
 
 
 class BackgroundWriter:
-    """Work on other threads while the caller goes on, a bounded amount of it: ``submit`` waits when that is reached.
+    """Work on other threads while the caller goes on; ``submit`` waits when ``depth`` pieces are begun.
 
-    The first error comes out of a later ``submit`` or of the end of the ``with`` block, which waits for all that was
-    begun.
+    The first error comes out of a later ``submit`` or of the end of the ``with`` block, which waits for all.
     """
 
     def __init__(self, threads: int, depth: int = 16) -> None:

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from arn.data.transforms import resize
 from arn.files import digest
-from arn.inference.device import describe_device
 from arn.inference.methods import Kind, Map, Picture
 from arn.inference.tta import with_tta
 from arn.networks.base import SaliencyNetwork
@@ -22,12 +21,7 @@ from arn.provenance import code_version
 
 
 class SquarePredictor(ABC):
-    """A :class:`arn.inference.methods.Method` whose network takes squares of one size.
-
-    Attributes:
-        input_size: side of the squares, px.
-        place: where torch holds the squares.
-    """
+    """A :class:`arn.inference.methods.Method` whose network takes squares of one size."""
 
     kind: Kind
     name: str
@@ -35,12 +29,15 @@ class SquarePredictor(ABC):
     trained_on: tuple[str, ...] | None = None
     parameters: int | None = None
     batch_size = 8
-    input_size: int
-    place = torch.device("cpu")
+    input_size: int  # side of the squares, px
+    place = torch.device("cpu")  # where torch holds the squares
 
     @property
     def device(self) -> str:
-        return describe_device(self.place)
+        """As tables say it: ``NVIDIA H100`` or ``CPU, 2 threads``."""
+        if self.place.type == "cuda":
+            return str(torch.cuda.get_device_name(self.place))
+        return f"CPU, {torch.get_num_threads()} threads" if self.place.type == "cpu" else self.place.type.upper()
 
     @property
     @abstractmethod
@@ -52,18 +49,9 @@ class SquarePredictor(ABC):
 
     @torch.inference_mode()
     def maps(self, pictures: Sequence[Picture]) -> list[Map]:
-        """Maps of several pictures of any sizes, each at its own size.
-
-        Args:
-            pictures: uint8 RGB, H x W x 3.
-
-        Returns:
-            float32 H x W in 0..1, one a picture.
-        """
+        """uint8 RGB H x W x 3 of any sizes -> float32 H x W in 0..1, each at its own size."""
         small = self.probabilities(self.squares(pictures))
-        return [
-            at_native_size(one, picture.shape[:2]).cpu().numpy() for one, picture in zip(small, pictures, strict=True)
-        ]
+        return [at_native_size(one, p.shape[:2]).cpu().numpy() for one, p in zip(small, pictures, strict=True)]
 
     def predict(self, picture: Picture) -> Map:
         """uint8 RGB H x W x 3 -> float32 map H x W in 0..1."""
@@ -80,12 +68,10 @@ class SquarePredictor(ABC):
 
 
 class Predictor(SquarePredictor):
-    """A network of torch, from a checkpoint, from an export or as it is.
+    """A network of torch, which is moved to the device and set to evaluation.
 
     Args:
-        network: is moved to the device and set to evaluation.
-        config: of the run that trained it, or the config.json of its export, as :func:`load_network` gives it: its
-            ``name``, what it was trained on and its ``tta`` are read.
+        config: as :func:`load_network` gives it: ``name``, what it was trained on and ``tta`` are read.
         bf16: run the network under bfloat16 autocast; float32 otherwise.
     """
 
@@ -93,11 +79,7 @@ class Predictor(SquarePredictor):
     source = "memory"
 
     def __init__(
-        self,
-        network: SaliencyNetwork,
-        config: dict[str, Any],
-        device: str | torch.device = "cpu",
-        bf16: bool = False,
+        self, network: SaliencyNetwork, config: dict[str, Any], device: str | torch.device = "cpu", bf16: bool = False
     ) -> None:
         self.place, self.bf16 = torch.device(device), bf16
         self.network: SaliencyNetwork = network.to(self.place).to(memory_format=torch.channels_last).eval()
@@ -132,8 +114,5 @@ def native_map(logits: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def at_native_size(probabilities: Tensor, size: tuple[int, ...]) -> Tensor:
     """1 x h x w in 0..1 -> H x W in 0..1, bilinear."""
-    height, width = size
-    full = F.interpolate(
-        probabilities.unsqueeze(0), size=(height, width), mode="bilinear", align_corners=False, antialias=False
-    )
+    full = F.interpolate(probabilities.unsqueeze(0), size=size, mode="bilinear", align_corners=False)
     return full[0, 0].clamp_(0, 1)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from arn.errors import ArnError
 from arn.networks.base import SaliencyNetwork
-
-Tta = Literal["flip", "none"]
 
 
 class FlipAveraged(SaliencyNetwork):

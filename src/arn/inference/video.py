@@ -20,13 +20,10 @@ SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
 
 
 def predict_video(method: Method, source: Path, output: Path, kind: str, batch_size: int) -> int:
-    """Frame by frame into ``<output>/<stem>.mp4``, of the same size and rate, without sound; whole or not at all.
-
-    Returns:
-        How many frames there are.
+    """Frame by frame into ``<output>/<stem>.mp4``, of the same size and rate, without sound; returns their number.
 
     Raises:
-        ArnError: the video cannot be read, or the copy not be written whole.
+        ArnError: the video cannot be read, or the copy not be written whole, of which then nothing is left.
     """
     target, unfinished = output / f"{source.stem}.mp4", output / f".{source.stem}.part.mp4"
     if target.exists() and target.samefile(source):
@@ -62,16 +59,9 @@ def predict_video(method: Method, source: Path, output: Path, kind: str, batch_s
 
 
 class FrameWriter:
-    """An MP4 file of frames of one size.
+    """An MP4 file of frames of one shape (H x W x ...) at a rate a second. Raises ArnError where OpenCV cannot.
 
     An odd side is one larger in the file, its last row or column twice: the encoder takes even sides only.
-
-    Args:
-        rate: frames a second.
-        shape: H x W x ... of the frames.
-
-    Raises:
-        ArnError: OpenCV cannot write such a file.
     """
 
     def __init__(self, path: Path, rate: float, shape: tuple[int, ...]) -> None:
@@ -91,16 +81,9 @@ class FrameWriter:
 
 
 def read_frames(reader: cv2.VideoCapture, source: Path) -> Iterator[Picture]:
-    """The frames as RGB.
-
-    Raises:
-        ArnError: a frame is of another size than the first.
-    """
+    """The frames as RGB. Raises ArnError if one is of another size than the first."""
     shape = None
-    while True:
-        read, frame = reader.read()
-        if not read:
-            return
+    while (frame := reader.read()[1]) is not None:
         shape = shape or frame.shape
         if frame.shape != shape:
             raise ArnError(f"input={source}: its frames change size, from {shape[:2]} to {frame.shape[:2]}")

@@ -23,14 +23,11 @@ from arn.runs import Run
 CONFIG_KEY = "arn_config"
 """Where a checkpoint keeps the run's resolved config, as plain numbers, strings, lists and dicts."""
 
-
 EXPORT_FORMAT, TTA_FORMAT = 1, 2
 """Versions of what `arn export` writes: with ``tta`` the second, which an ARN that would ignore it refuses."""
 
-
 SHIPPED = {"arn_lite": "ARN-Lite", "arn": "ARN"}
 """Trained networks that may come with the package, by the name that `arn.load` takes, and what tables call them."""
-
 
 _PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 
@@ -62,11 +59,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def load_weights(network: nn.Module, state: dict[str, Tensor], origin: str | Path) -> None:
-    """Load a network's weights, or say in one line how they differ.
-
-    Raises:
-        ArnError: the checkpoint is of another architecture.
-    """
+    """Load a network's weights. Raises ArnError that says how they differ, if of another architecture."""
     ours = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     theirs = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if ours != theirs:
@@ -84,7 +77,7 @@ def read_export(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config.json beside a safetensors file of `arn export`, and the file's tensors on CPU.
 
     Raises:
-        ArnError: either file is missing, damaged or not written by ARN, or is of a newer format.
+        ArnError: either file is missing, damaged, not written by ARN or of a newer format.
     """
     beside = path.with_name("config.json")
     for file in (path, beside):
@@ -112,9 +105,7 @@ def check_format(version: object, origin: str | Path) -> None:
 
 
 def find_weights(path: str | os.PathLike[str]) -> Path:
-    """The file of weights that a path means: itself, an export folder's, or the best checkpoint of a run folder.
-
-    The name of a shipped network (`arn_lite`) means that one; a folder of the same name is `./arn_lite`.
+    """The file of weights that a path means: itself, a shipped network's, an export's, or a run's best checkpoint.
 
     Raises:
         ArnError: a folder that is neither, or a network that this installation came without.
@@ -141,11 +132,7 @@ def find_weights(path: str | os.PathLike[str]) -> Path:
 def build_network(
     config: Mapping[str, Any], place: str = "network", allowed: tuple[str, ...] = ALLOWED_TARGETS
 ) -> SaliencyNetwork:
-    """The network that a config names, with weights as it starts.
-
-    Raises:
-        ArnError: see :func:`~arn.config.instantiate.instantiate`; or what it names is no :class:`SaliencyNetwork`.
-    """
+    """The network that a config names, with weights as it starts. Raises ArnError if it names anything else."""
     network = instantiate(config, place, allowed)
     if not isinstance(network, SaliencyNetwork):
         raise ArnError(
@@ -166,8 +153,7 @@ def load_network(path: str | os.PathLike[str], tta: str | None = None) -> tuple[
         the present spelling and with the ``tta`` that maps are to be made with.
 
     Raises:
-        ArnError: see :func:`read_checkpoint`, :func:`read_export` and :func:`load_weights`; or the config names no
-            :class:`SaliencyNetwork`.
+        ArnError: the file cannot be read, its config names no network, or the weights do not fit it.
     """
     place = find_weights(path)
     if place.suffix == ".safetensors":

@@ -51,15 +51,7 @@ class Amulet(SaliencyNetwork):
     authors' prototxt. From memory of the paper: the start from VGG16's ImageNet weights. Departure: two scores leave as
     their difference, which is the same map, loss and gradient. BatchNorm keeps torch's running averages at test.
 
-    Args:
-        input_size: side of the square that pictures are resized to when a map is made, px.
-
-    Shapes:
-        pictures: B x 3 x H x W, RGB in 0..1, at least 32 px a side. Returns six logit maps, B x 1 x H x W: the fusion,
-        then the predictions fine to coarse.
-
-    Raises:
-        ValueError: pictures below 32 px.
+    Returns six logit maps, B x 1 x H x W: the fusion, then the predictions fine to coarse.
     """
 
     def __init__(self, input_size: int = 256) -> None:

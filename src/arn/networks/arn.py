@@ -81,7 +81,6 @@ class ARN(SaliencyNetwork):
     Args:
         backbone: ``vgg16`` (the paper) or ``timm:NAME``.
         strides: of the taps of a `timm` backbone, e.g. 4, 8, 16, 32; None: all of 2 to 32 that it has.
-        input_size: side of the square that pictures are resized to, before the network, when a map is made.
         rcl: ``enabled`` (False: one 3 x 3 convolution and ReLU of the same width in its place), ``channels`` (one
             width, or one a tap from deep to shallow), and the options of :class:`RecurrentConv`.
         attention: ``enabled`` (False: the identity), ``strides`` (of the taps where it stands: ``all`` or a list),
@@ -92,12 +91,11 @@ class ARN(SaliencyNetwork):
         recompute: in training keep only the inputs of VGG16's blocks and of the RCLs, and compute the rest anew in the
             backward pass: less memory, more time, the same gradients.
 
-    Shapes:
-        pictures: B x 3 x H x W, RGB in 0..1, H and W at least 32, any parity. Returns a tuple of logits, the final map
-        first (B x 1 x H x W), then with ``side_outputs`` one a deeper stage at its own resolution, shallow to deep.
+    Returns logits: the final map's, B x 1 x H x W, then with ``side_outputs`` one a deeper stage at its own resolution,
+    shallow to deep.
 
     Raises:
-        ValueError: an option that does not exist or does not fit the backbone, or pictures smaller than 32 px.
+        ValueError: an option that does not exist or does not fit the backbone.
     """
 
     def __init__(

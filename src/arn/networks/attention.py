@@ -18,8 +18,8 @@ WHOLE = 2**16
 def position_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """``softmax(query^T key) value`` with unscaled logits, without ever holding the N x M matrix.
 
-    On CPU by :class:`BlockedAttention`, elsewhere by `scaled_dot_product_attention`; the matrix of a few hundred
-    positions is held. Logits and exponentials are float32 where the operands are bfloat16 or float16.
+    The matrix of a few hundred positions is held. Logits and exponentials are float32 where the operands are bfloat16
+    or float16.
 
     Args:
         query: B x C1 x N.
@@ -42,9 +42,9 @@ def position_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def _streamed_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """By torch's fused kernels, which stream over the keys only where all widths agree; with a value wider than the key
-    some silently build the matrix. Zero channels added to query and key leave every logit as it is, so padding them to
-    the value's width is exact. Strided operands are copied for the same reason.
+    """By torch's fused kernels, some of which silently build the matrix where widths differ or operands are strided.
+
+    Zero channels added to query and key leave every logit as it is.
     """
     padding = value.shape[1] - query.shape[1]
     q, k = (F.pad(t.transpose(1, 2), (0, padding)).contiguous().unsqueeze(1) for t in (query, key))
@@ -54,11 +54,7 @@ def _streamed_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def _exported_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """The same in matrix products and softmax, which every runtime has, over blocks of query positions.
-
-    A runtime knows no streaming attention and would hold the matrix; an exported graph has fixed shapes, so the blocks
-    are written out.
-    """
+    """In matrix products and softmax, which every runtime has; a graph has fixed shapes, so blocks are written out."""
     rows = max(EXPORTED_BLOCK // key.shape[2], 1)
     values = value.transpose(1, 2)
     blocks = [torch.softmax(q.transpose(1, 2) @ key, dim=2) @ values for q in query.split(rows, dim=2)]
@@ -70,8 +66,7 @@ class SelfAttention(nn.Module):
 
     ``s_ij = f(x_i)^T g(x_j)`` (eq. 1), ``b_ji = exp(s_ij) / sum_i exp(s_ij)`` (eq. 2, over the attended positions i),
     ``o_j = sum_i b_ji h(x_i)`` (eq. 3, a matrix product: the printed Hadamard product does not fit the shapes) and
-    ``y = gamma * o + x`` (eq. 4). f and g are 1 x 1 convolutions to C / 8 channels, h to C. gamma starts at 0, so the
-    block starts as the identity. Logits are not scaled.
+    ``y = gamma * o + x`` (eq. 4). gamma starts at 0, so the block starts as the identity. Logits are not scaled.
 
     Args:
         channels: C of the input and output, B x C x H x W.

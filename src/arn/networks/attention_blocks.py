@@ -33,20 +33,16 @@ class BlockedAttention(torch.autograd.Function):
     """``softmax(query^T key) value`` on CPU, block after block of the matrix, forwards and again backwards.
 
     torch's own streaming kernel wants queries and keys as wide as the values: eight times the arithmetic of the logits
-    here. What makes the blocks cheap:
+    here. Each block is one thread's, and its weights stay in the cache.
 
-    - Logits are in units of log2 (queries are multiplied by log2 e), for exponentials are powers of two to a processor.
-      A compiled kernel makes a block's weights in one pass (:mod:`arn.networks.attention_kernel`), torch the product of
-      the weights with the values. Each block is one thread's, and all threads work on blocks of their own.
-    - A shift keeps the exponentials in range and cancels out. Any number near the row's largest logit will do, so it is
-      the largest over a sample of the keys; where a block has a logit far above it, the shift is raised to that, and
-      what was summed before is scaled down with it.
-    - Of bfloat16 operands only the two products with 64 and more channels are bfloat16; logits, exponentials and sums
-      are float32.
+    - Logits are in units of log2, for exponentials are powers of two to a processor. A compiled kernel makes a block's
+      weights in one pass (:mod:`arn.networks.attention_kernel`), torch the product with the values.
+    - A shift keeps the exponentials in range and cancels out: the largest logit over a sample of the keys. Where a
+      block has a logit far above it, the shift is raised to that, and what was summed before is scaled down.
+    - Of bfloat16 operands only the two wide products are bfloat16; logits, exponentials and sums are float32.
 
-    Backwards the weights are computed anew from the rows' logarithms of the sums; only those are kept beside operands
-    and result, so that memory is linear in the number of positions. Results depend on the number of threads no more
-    than any sum does: the blocks are the same, and so is the order within a thread.
+    Backwards the weights are computed anew from the logarithms of their sums, so that memory is linear in the number of
+    positions. The blocks, and the order within each, are the same for any number of threads.
     """
 
     @staticmethod
@@ -97,15 +93,13 @@ def wide(x: Tensor) -> Tensor:
 
 
 class _Blocks:
-    """The matrix of one picture, by its blocks.
+    """The matrix of one picture, by its blocks: spans of the N queries (``rows``) and of the M keys (``columns``).
 
     Args:
         query, key: C1 x N and C1 x M, float32 or float64.
         dtype: of the weights.
 
     Attributes:
-        rows, columns: spans of the N queries and the M keys.
-        queries: N x C1, as ``weigh`` takes them; keys: C1 x span, one a column of blocks.
         unit: of logits and shifts, in log2.
         weigh: writes a block's weights; see :func:`_weigh`.
         large: worth the kernel, and several threads.
@@ -132,7 +126,6 @@ class _Blocks:
         self.doubt = 0 * key.sum()  # not 0 where a key is infinite or no number
 
     def weights(self, rows: slice, column: int, memory: _Memory) -> Tensor:
-        """Memory for a block's weights, the same for each of its shape."""
         span = self.columns[column]
         return _scratch(memory, rows.stop - rows.start, span.stop - span.start, self.dtype)
 
@@ -153,21 +146,7 @@ def _scratch(memory: _Memory, rows: int, columns: int, dtype: torch.dtype, use: 
 def _weigh(
     queries: Tensor, keys: Tensor, shift: Tensor, weights: Tensor, sums: Tensor, shrink: Tensor, memory: _Memory
 ) -> bool:
-    """``weights = 2^(queries keys - shift)`` by torch, and the sums of its rows added to ``sums``.
-
-    The shift follows the row's largest logit so far; ``sums`` is scaled down with it, and so must the caller scale what
-    it has summed up.
-
-    Args:
-        queries: R x C1; keys: C1 x M.
-        shift, sums: R, changed in place.
-        weights: R x M, written, in its own type.
-        shrink: R, written: what to multiply earlier sums by.
-        memory: of the thread.
-
-    Returns:
-        Whether any shift was raised.
-    """
+    """By torch what :func:`arn.networks.attention_kernel.weigh` does, with shifts that follow each larger logit."""
     logits = weights
     if weights.dtype != queries.dtype:
         logits = _scratch(memory, weights.shape[0], weights.shape[1], queries.dtype, "logits")
@@ -187,7 +166,6 @@ def _weigh(
 def _compiled(
     queries: Tensor, keys: Tensor, shift: Tensor, weights: Tensor, sums: Tensor, shrink: Tensor, memory: _Memory
 ) -> bool:
-    """The same in units of the kernel, which raises a shift only where it has to."""
     from arn.networks.attention_kernel import weigh
 
     bits = weights.view(torch.uint16) if weights.dtype == torch.bfloat16 else weights
@@ -195,7 +173,7 @@ def _compiled(
 
 
 def _attend(blocks: _Blocks, rows: slice, value: Tensor, out: Tensor, sums: Tensor, memory: _Memory) -> None:
-    """Some rows of one picture: value M x C; writes their out, R x C, and log2 sums, R."""
+    """For some rows of one picture, with value M x C, writes out, R x C, and log2 sums, R."""
     queries = blocks.queries[rows]
     shift = (queries @ blocks.sample).amax(1)
     total, shrink = torch.zeros_like(shift), torch.empty_like(shift)
@@ -233,7 +211,7 @@ def _attend_backwards(
     d_key, d_value = (torch.zeros_like(one, dtype=blocks.queries.dtype) for one in (keys, value))
 
     def work(columns: Sequence[int]) -> Tensor:
-        """Some columns of blocks, from top to bottom; returns what they add to the gradient of the queries."""
+        """Some columns of blocks; returns what they add to the gradient of the queries."""
         memory: _Memory = {}
         d_query = torch.zeros_like(queries, dtype=blocks.queries.dtype)
         for column in columns:
@@ -258,7 +236,6 @@ def _attend_backwards(
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """Add ``a @ b`` in the total's own type."""
     if total.dtype == a.dtype:
         total.addmm_(a, b)
     else:
@@ -266,10 +243,7 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 
 def _in_threads(work: Callable[[T], Any], shares: Sequence[T]) -> list[Any]:
-    """``work`` of each share, all at once, each in a thread in which torch's operations keep to that thread.
-
-    There are as many such threads as torch may use. One share, or one thread, is worked on where we are.
-    """
+    """``work`` of each share in as many threads as torch may use, whose operations keep to their thread."""
     threads = min(torch.get_num_threads(), len(shares))
     if threads == 1:
         return [work(share) for share in shares]

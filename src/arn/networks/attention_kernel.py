@@ -1,7 +1,7 @@
 """Attention weights of a block of the matrix in one pass: logits, 2^logit and its sum, in the fastest cache throughout.
 
-Compiled by numba on the first call, once per machine. What torch needs three operations and as many passes through the
-second cache for (product, exponential, sum), and a fourth for bfloat16, is two short loops over one row here.
+Compiled by numba on the first call, once per machine. torch needs three operations for it, each a pass through the
+second cache, and a fourth for bfloat16.
 
 Logits are in units of 2^-23 of log2. Rounded to an integer, such a number holds the exponent of 2^logit where a float32
 has its own, and below it the fraction f; a polynomial p(1 + f) = 2^f, fitted for the least relative error, gives the
@@ -41,12 +41,10 @@ _B0, _B1, _B2, _B3 = (_FLOAT(one) for one in (0.452134328, 0.4777727605, -0.0080
 
 
 def _to_bits(context: Any, number: Any) -> Any:
-    """A float32's bits as int32."""
     return types.int32(types.float32), lambda _, builder, __, arguments: builder.bitcast(arguments[0], ir.IntType(32))
 
 
 def _to_number(context: Any, bits: Any) -> Any:
-    """An int32's bits as float32."""
     return types.float32(types.int32), lambda _, builder, __, arguments: builder.bitcast(arguments[0], ir.FloatType())
 
 
@@ -94,7 +92,7 @@ def _logits(query: Array, keys: Array, shift: Array, logits: Array) -> None:
 
 
 def _row(logits: Array, weights: Array) -> tuple[Array, Array]:
-    """2^logit into weights; their sum, and the bits of the largest logit where one is above 0."""
+    """2^logit into weights; their sum, and the bits of the largest logit above 0."""
     raise TypeError("only compiled code has rows: what follows stands for this function there")
 
 
@@ -125,12 +123,11 @@ def _compiled_row(logits: Array, weights: Array) -> Any:
 def weigh(query: Array, keys: Array, shift: Array, weights: Array, sums: Array, shrink: Array) -> bool:
     """``weights = 2^((query keys - shift) / UNIT)``, and their sums added to ``sums``.
 
-    A row with a logit far above its shift gets that logit as its new shift; its sum so far is scaled down with it, by
+    A row with a logit far above its shift gets that logit as its new shift; ``sums`` is scaled down with it, by
     ``shrink``, and so must the caller scale what it has summed up.
 
     Args:
-        query: R x C1 float32, C1 a multiple of WIDTH, rows side by side.
-        keys: C1 x M float32.
+        query, keys: R x C1 and C1 x M float32, C1 a multiple of WIDTH.
         shift, sums: R float32, changed in place.
         weights: R x M, written: float32, or bfloat16 as uint16.
         shrink: R float32, written: 1 where the shift held.

@@ -33,7 +33,7 @@ class Backbone(nn.Module):
 
     mean: Tensor
     std: Tensor
-    features: nn.Module
+    features: Any
     torchvision_weights: ClassVar[str]
 
     def __init__(

@@ -21,7 +21,7 @@ class Pretrained(Protocol):
 
 
 class SaliencyNetwork(nn.Module):
-    """Pictures in, logits out.
+    """Pictures in, logits out. Those of this package raise ValueError for pictures below 32 px a side.
 
     Attributes:
         input_size: side of the square that a picture is resized to before the network, px.

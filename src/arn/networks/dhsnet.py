@@ -48,15 +48,14 @@ class DHSNet(SaliencyNetwork):
 
     Args:
         input_size: side of the square pictures, px; it sets the size of the fully connected layer.
-        rcl: ``steps`` (T), ``norm``, ``lrn_window``, ``lrn_alpha``, ``lrn_beta`` of :class:`RecurrentConv`.
-        predict_kernel: 3 or 1.
+        rcl: options of :class:`RecurrentConv`.
+        predict_kernel: of the convolution that predicts each map.
 
-    Shapes:
-        pictures: B x 3 x H x W, RGB in 0..1, at least 32 px a side. Returns logits at the resolutions of conv1_2 (the
-        picture's), conv2_2, conv3_3, conv4_3 and the coarse map, B x 1 x h x w each.
+    Returns logits, B x 1 x h x w, at the resolutions of conv1_2 (the picture's), conv2_2, conv3_3, conv4_3 and the
+    coarse map.
 
     Raises:
-        ValueError: a ``predict_kernel`` that is even, an RCL option that does not exist, or pictures below 32 px.
+        ValueError: a ``predict_kernel`` that is even.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
 """EfficientNet-Lite0 (Tan and Le 2019; the Lite variant without squeeze-and-excitation, with ReLU6, 2020) as features.
 
 Equal to `timm`'s ``tf_efficientnet_lite0`` with ``features_only=True``: names of the weights, outputs, and for one seed
-the random numbers it starts from. What it saves is the import of `timm` and torchvision, which takes longer than the
-import of torch, wherever ARN-Lite is loaded.
+the random numbers it starts from. It saves the import of `timm` and torchvision, which takes longer than torch's.
 """
 
 from __future__ import annotations
@@ -32,9 +31,7 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
-        down, right = (
-            max((math.ceil(side / stride) - 1) * stride + kernel - side, 0) for side in (x.shape[-2], x.shape[-1])
-        )
+        down, right = (max((math.ceil(side / stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:])
         x = F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
         return F.conv2d(x, self.weight, None, self.stride, 0, self.dilation, self.groups)
 

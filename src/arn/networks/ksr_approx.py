@@ -19,13 +19,14 @@ BETA = 0.3
 GOOD, BAD = 0.9, 0.6  # scores of proposals that are positive from, and negative up to
 CLOSEST = 1e-4  # of 0 and 1 that a map keeps as it becomes logits; a fortieth of a gray level
 MOST_PAIRS = 20_000  # of each kind, drawn by seed
+COST = 1e-4  # C of the ranking SVM
 
 
 class Learned(NamedTuple):
-    """What :meth:`KSRApprox.learn` saw: pictures, those with positives enough, proposals taken, rounds."""
+    """What :meth:`KSRApprox.learn` saw."""
 
     pictures: int
-    used: int
+    used: int  # those with positives enough
     proposals: int
     rounds: int
 
@@ -33,36 +34,30 @@ class Learned(NamedTuple):
 class KSRApprox(GradientFreeNetwork):
     """Proposals ranked in a learnt subspace of a kernel; the map is the sum of the best.
 
-    Every proposal is described by what VGG16's conv5_3 holds on average inside it and outside. PCA, then
-    ``exp(-|x - y| / s)`` against landmarks from training, s the 25th percentile of their distances. A projection P to
-    ``subspace`` dimensions and a linear ranker w are learnt in turns (:meth:`learn`). The ``top`` highest-ranked masks
-    are summed with weights ``exp(2 score)``, scores being w over the subspace, and stretched to 0..1.
+    Every proposal is described by what VGG16's conv5_3 holds on average inside it and outside, brought to its main
+    components and, by ``exp(-|x - y| / s)``, compared to landmarks from training. A projection to a subspace and a
+    linear ranker are learnt in turns. The highest-ranked masks are summed with weights ``exp(2 score)`` and stretched
+    to 0..1.
 
     Fidelity: an approximation, and never to be called KSR. As in the paper and the authors' source: the filters of
-    proposals, the score that divides them into positive and negative and their numbers, the share of variance kept,
-    kernel and scale, both losses, the regulariser, the step rule's first stage, C, and how the map is composed.
-    Other: proposals from hierarchies of superpixels (:mod:`arn.classical.proposals`) for geodesic object proposals;
-    averages of conv5_3 inside and outside, each brought to length 1, for fc7, on box and region, of a network trained
-    on regions; the kernel against at most ``landmarks`` training proposals instead of all; at most ``most`` positives
-    a picture; P starts at kernel PCA; pairs of the projection's loss drawn by seed.
+    proposals, the score that divides them into positive and negative and their numbers, the share of variance kept
+    (85 %), kernel and scale s (the 25th percentile of the landmarks' distances), both losses, the regulariser, the step
+    rule's first stage, C, and how the map is composed. Other: :mod:`arn.classical.proposals` for geodesic object
+    proposals; averages of conv5_3 inside and outside, each brought to length 1, for fc7, on box and region, of a
+    network trained on regions; the kernel against at most ``landmarks`` training proposals instead of all; at most
+    ``most`` positives a picture; the projection starts at kernel PCA; pairs of its loss drawn by seed.
 
     It draws proposals outside torch, picture by picture, so that it has no ONNX form and no gradient.
 
     Args:
         proposals: uint8 RGB, H x W x 3 -> bool masks, N x H x W.
-        input_size: side of the square that pictures are resized to when a map is made, px.
-        components: dimensions kept by PCA: those of 85 % of the variance, no more than this.
+        components: dimensions kept by PCA, at most.
         landmarks: training proposals that the kernel is taken against.
-        subspace: of the projection.
+        subspace: its dimensions.
         most: positives of a picture that are learnt from; as many negatives.
         top: proposals that make the map.
 
-    Shapes:
-        pictures: B x 3 x H x W, RGB in 0..1, at least 32 px a side. Returns one logit map, B x 1 x H x W, float32:
-            flat at 0 before anything is learnt.
-
-    Raises:
-        ValueError: pictures below 32 px.
+    Returns one logit map, B x 1 x H x W, float32: flat at 0 before anything is learnt.
     """
 
     centre: Tensor
@@ -108,7 +103,7 @@ class KSRApprox(GradientFreeNetwork):
         return (torch.logit(torch.stack(maps).unsqueeze(1), eps=CLOSEST),)
 
     def _map(self, picture: Tensor, feature: Tensor) -> Tensor:
-        """3 x H x W in 0..1, C x h x w -> H x W in 0..1."""
+        """3 x H x W in 0..1 and C x h x w -> H x W in 0..1."""
         if not self.scale.any():
             return picture.new_full(picture.shape[1:], 0.5, dtype=torch.float32)
         masks = self._propose(picture)
@@ -136,10 +131,8 @@ class KSRApprox(GradientFreeNetwork):
         filled = self.anchors.any(dim=1)
         return torch.exp(-torch.cdist(points, self.anchors) / self.scale) * filled
 
-    # ------------------------------------------------------------------------------------------------------ learning
-
     def learn(self, pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]], seed: int = 0) -> Learned:
-        """Learn projection and ranker from pictures and masks, each seen once. The backbone stays as it is.
+        """Learn all but the backbone from pictures and masks, each seen once.
 
         Args:
             pairs: uint8 RGB H x W x 3 and gray masks H x W (salient from 128), of one size, at least 32 px a side.
@@ -171,15 +164,12 @@ class KSRApprox(GradientFreeNetwork):
     def _draw(
         self, pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]], generator: torch.Generator
     ) -> Iterator[tuple[Tensor, Tensor] | None]:
-        """Of each picture the descriptions of positives and of as many negatives; None where it has too few."""
+        """Of each picture the descriptions of positives and of as many negatives, or None where it has too few."""
         device = self.centre.device
         for array, mask in pairs:
             picture = torch.from_numpy(np.array(array)).to(device).permute(2, 0, 1).float() / 255
             check_side(picture[None])
             masks = self._propose(picture)
-            if not len(masks):
-                yield None
-                continue
             scores = proposal_scores(masks, torch.from_numpy(mask >= 128).to(device)).cpu()
             good = scores.argsort(descending=True)[: int((scores >= GOOD).sum())]
             bad = (scores <= BAD).nonzero()[:, 0]
@@ -193,7 +183,7 @@ class KSRApprox(GradientFreeNetwork):
             yield describe(feature, masks[good]), describe(feature, masks[bad[:count]])
 
     def _fit_kernel(self, described: Tensor, generator: torch.Generator) -> None:
-        """PCA, landmarks and scale; what the buffers have room for and this set does not fill stays zero."""
+        """PCA, landmarks and scale; what this set does not fill of the buffers stays zero."""
         self.centre.copy_(described.mean(dim=0))
         _, lengths, axes = torch.linalg.svd(described - self.centre, full_matrices=False)
         share = lengths.square().cumsum(0) / lengths.square().sum()
@@ -206,15 +196,7 @@ class KSRApprox(GradientFreeNetwork):
 
 
 def describe(feature: Tensor, masks: Tensor) -> Tensor:
-    """What a feature map holds in each mask and around it: its averages inside and outside, each of length 1.
-
-    Args:
-        feature: C x h x w.
-        masks: bool N x H x W.
-
-    Returns:
-        N x 2C.
-    """
+    """Averages of a feature C x h x w inside and outside of each mask, bool N x H x W, each of length 1: N x 2C."""
     rows = overlaps(masks.shape[1], feature.shape[1]).to(feature)
     columns = overlaps(masks.shape[2], feature.shape[2]).to(feature)
     inside = (rows @ masks.to(feature.dtype) @ columns.T).flatten(1)  # N x places: the share of each that is covered
@@ -246,7 +228,7 @@ class Pairs(NamedTuple):
 
 
 def draw_pairs(positive: Tensor, picture: Tensor, generator: torch.Generator) -> Pairs:
-    """Which proposals to compare, each P x 2; all that are ranked, the others drawn."""
+    """Which proposals to compare, P x 2 of each kind: all that are ranked, the others drawn."""
     good, bad = positive.nonzero()[:, 0], (~positive).nonzero()[:, 0]
 
     def some(ones: Tensor, others: Tensor) -> Tensor:
@@ -280,8 +262,7 @@ def alternate(
 ) -> Alternation:
     """Projection and ranker in turns until the loss changes by less than ``close`` of itself, or ``most`` rounds.
 
-    One round is one step of gradient descent on the projection, kept only where it lowers the loss (step .1 at first,
-    times 1.1 after a step that does, times .9 after one that does not), then the ranker anew.
+    One round is one step of gradient descent on the projection, shortened until it lowers the loss, then the ranker.
 
     Args:
         kernel: of the training proposals against the landmarks, N x L.
@@ -295,11 +276,9 @@ def alternate(
             leaf = projection.clone().requires_grad_()
             loss = joint_loss(leaf, ranker, kernel, landmarks, pairs)
             (slope,) = torch.autograd.grad(loss, leaf)
-        now = float(loss.detach())
         while step > 1e-6:
             moved = projection - step * slope
-            after = float(joint_loss(moved, ranker, kernel, landmarks, pairs))
-            if after < now:
+            if joint_loss(moved, ranker, kernel, landmarks, pairs) < loss:
                 projection, step = moved, step * 1.1
                 break
             step *= 0.9
@@ -323,10 +302,6 @@ def joint_loss(projection: Tensor, ranker: Tensor, kernel: Tensor, landmarks: Te
         distance = apart(chosen).square().sum(dim=1)
         total = total + F.softplus(3 * sign * (distance - 1)).mean() / 3
     return total + COST * F.relu(1 - apart(pairs.ranked) @ ranker).square().sum()
-
-
-COST = 1e-4
-"""C of the ranking SVM."""
 
 
 def rank(subspace: Tensor, ranked: Tensor, most: int = 50) -> Tensor:

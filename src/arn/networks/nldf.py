@@ -53,15 +53,7 @@ class NLDF(SaliencyNetwork):
     inputs of another size than 352 px, which theirs refuses, pool5 is brought to 11 x 11 bilinearly for the global
     branch.
 
-    Args:
-        input_size: side of the square that pictures are resized to when a map is made, px.
-
-    Shapes:
-        pictures: B x 3 x H x W, RGB in 0..1, at least 32 px a side. Returns one logit map at half the pictures'
-        resolution (B x 1 x H/2 x W/2, rounded down): the grid on which the authors train.
-
-    Raises:
-        ValueError: pictures below 32 px.
+    Returns one logit map at half the pictures' resolution, rounded down: the grid on which the authors train.
     """
 
     def __init__(self, input_size: int = 352) -> None:

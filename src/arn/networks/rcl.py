@@ -15,9 +15,8 @@ class LocalResponseNorm(nn.Module):
     """Normalisation across neighbouring channels, ARN eq. 8.
 
     ``y_k = x_k * (1 + alpha / N * sum of x_j^2 over the N channels around k) ** -beta``, channels outside the tensor
-    counting as zero. Equal to :class:`torch.nn.LocalResponseNorm` with ``k = 1`` for odd ``N``; for even ``N`` that one
-    takes a lopsided window, so even is refused here. The sum is a 1 x 1 convolution with a banded 0/1 kernel, which on
-    CPU costs a fifth of torch's own form.
+    counting as zero. Equal to :class:`torch.nn.LocalResponseNorm` with ``k = 1``, whose window is lopsided where N is
+    even: so even is refused. The sum is a 1 x 1 convolution, which on CPU costs a fifth of torch's own form.
 
     Args:
         channels: K, channels of the input, B x K x H x W.
@@ -54,9 +53,8 @@ class LocalResponseNorm(nn.Module):
 class RecurrentConv(nn.Module):
     """Recurrent convolutional layer, ARN eq. 5-8.
 
-    ``x(0) = LRN(ReLU(Wf * u + b))`` and ``x(t) = LRN(ReLU(Wf * u + Wr * x(t - 1) + b))`` for t = 1 .. T. One
-    feed-forward bank ``Wf`` and one recurrent bank ``Wr``, both 3 x 3 and shared over time, so the parameter count does
-    not depend on T. The feed-forward term is constant in t and is computed once.
+    ``x(0) = LRN(ReLU(Wf * u + b))`` and ``x(t) = LRN(ReLU(Wf * u + Wr * x(t - 1) + b))`` for t = 1 .. T, both banks of
+    kernels 3 x 3 and shared over time.
 
     Args:
         in_channels: channels of the input u, B x C x H x W.

@@ -25,7 +25,7 @@ class Backbones(nn.Module):
         self.second = ResNet50(strides=(8, 16))
 
     def load_imagenet(self, folder: Path | None) -> str:
-        """See :meth:`arn.networks.Backbone.load_imagenet`; both start from the same weights."""
+        """Both from the same weights."""
         source = self.first.load_imagenet(folder)
         if source != "random":
             self.second.load_features(self.first.features.state_dict())
@@ -37,7 +37,7 @@ class Backbones(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """A feature joined by its averages over 6 x 6, 3 x 3, 2 x 2 and 1 x 1 bins, each through a 1 x 1 convolution.
+    """A feature joined by its averages over bins, each through a 1 x 1 convolution.
 
     Bins have side ceil(side / bins) and the last may be smaller: at 23 wide 4, 8, 12 and 23, at 45 wide 8, 15, 23, 45.
     """
@@ -56,10 +56,7 @@ class PyramidPooling(nn.Module):
 
 
 class Stage(nn.Module):
-    """A refining stage: pyramid pooling, two convolutions to 64 channels, the coarser scores beside them, two more.
-
-    Only the convolution to 64 channels has an activation, and none has a bias, as the authors have it.
-    """
+    """Pyramid pooling, two convolutions, the coarser scores beside them, two more; biases and ReLU as the authors'."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -90,14 +87,7 @@ class SRM(SaliencyNetwork):
     stored BatchNorm, in whose place torchvision's mean and deviation stand. Two scores leave as their difference, which
     is the same map, loss and gradient. Backbone BatchNorm on stored statistics is ``freeze_backbone_norm=true``.
 
-    Args:
-        input_size: side of the square that pictures are resized to when a map is made, px.
-
-    Shapes:
-        pictures: B x 3 x H x W, RGB in 0..1, at least 32 px a side. Returns logits of stages 3, 2 and 1, B x 1 x H x W.
-
-    Raises:
-        ValueError: pictures below 32 px.
+    Returns logits of stages 3, 2 and 1, B x 1 x H x W.
     """
 
     def __init__(self, input_size: int = 353) -> None:

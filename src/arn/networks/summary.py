@@ -13,18 +13,11 @@ from arn.errors import ArnError
 
 @dataclass(frozen=True)
 class StageRow:
-    """One line of the table that `arn train` prints.
-
-    Attributes:
-        name: the module's name inside the network.
-        kind: its class.
-        shape: C x H x W of its (first) output for one picture.
-        parameters: of the module and everything in it.
-    """
+    """One line of the table that `arn train` prints."""
 
     name: str
     kind: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # C x H x W of the (first) output for one picture
     parameters: int
 
 
@@ -33,19 +26,16 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def stage_table(network: nn.Module, side: int = 224) -> list[StageRow]:
-    """Shapes and parameters of a network's children, in the order they run; lists of modules are opened.
+    """Shapes, for a square picture of this side, and parameters of a network's children, in the order they run.
 
-    Args:
-        side: the square picture, in px, that the shapes are given for.
+    Lists of modules are opened.
     """
     named: list[tuple[str, nn.Module]] = []
     for name, child in network.named_children():
         if isinstance(child, nn.ModuleList):
             for index, member in enumerate(child):
-                named += [
-                    (f"{name}.{index}", member),
-                    *((f"{name}.{index}.{n}", m) for n, m in member.named_children()),
-                ]
+                named.append((f"{name}.{index}", member))
+                named += [(f"{name}.{index}.{n}", m) for n, m in member.named_children()]
         else:
             named.append((name, child))
     shapes = _output_shapes(network, dict(named), side)
@@ -57,10 +47,9 @@ def stage_table(network: nn.Module, side: int = 224) -> list[StageRow]:
 
 
 def check_batch_norm(network: nn.Module, side: int, frozen_backbone: bool = False) -> None:
-    """Whether the network can be trained on one picture at a time.
+    """Whether the network can be trained on one picture of this side at a time.
 
     Args:
-        side: of the smallest square that is trained on, px.
         frozen_backbone: the backbone's BatchNorm keeps its statistics.
 
     Raises:

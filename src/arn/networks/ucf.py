@@ -85,16 +85,14 @@ class UCF(SaliencyNetwork):
     is the same map, loss and gradient. Tables should say "UCF (reconstructed)".
 
     Args:
-        input_size: side of the square that pictures are resized to when a map is made, px.
         dropout: ``rate``; ``levels``: blocks of the encoder, 1 to 5, whose last activation is masked; ``samples``: the
             masks over which a map is averaged in evaluation, each a pass through the network; 0 takes none.
         upsample_kernel: side of the transposed convolutions, 2 or 4.
 
-    Shapes:
-        pictures: B x 3 x H x W, RGB in 0..1, at least 32 px a side. Returns one logit map, B x 1 x H x W.
+    Returns one logit map, B x 1 x H x W.
 
     Raises:
-        ValueError: an option out of its range, or pictures below 32 px.
+        ValueError: an option out of its range.
     """
 
     def __init__(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 
-def arn_variant(config: Mapping[str, Any]) -> list[str]:
-    """``no_rcl``, ``T5``, ``norm_none``, ``no_attention``, ``key_pool2``: how far a config is from the full model."""
+def variant(config: Mapping[str, Any]) -> list[str]:
+    """``no_rcl``, ``T5``, ``norm_none``, ``no_attention``, ``key_pool2``: how far a config is from the full ARN."""
+    if config.get("_target_") != "arn.networks.ARN":
+        return []
     rcl, attention = config.get("rcl") or {}, config.get("attention") or {}
     parts = []
     if rcl.get("enabled") is False:
@@ -21,13 +23,3 @@ def arn_variant(config: Mapping[str, Any]) -> list[str]:
     elif attention.get("key_pool", 1) != 1:
         parts.append(f"key_pool{attention['key_pool']}")
     return parts
-
-
-VARIANTS: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {"arn.networks.ARN": arn_variant}
-"""By ``_target_``; a network that is not here has one name whatever its switches."""
-
-
-def variant(config: Mapping[str, Any]) -> list[str]:
-    """What the switches of a network config change; empty for the full model."""
-    describe = VARIANTS.get(str(config.get("_target_")))
-    return [] if describe is None else describe(config)

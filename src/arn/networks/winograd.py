@@ -52,7 +52,6 @@ class Conv3x3(nn.Conv2d):
         return super().forward(x)
 
     def _worth(self, x: Tensor) -> bool:
-        """Inference in float32 on CPU, with enough channels, and a size that tiles waste little of."""
         if x.device.type != "cpu" or x.dtype != torch.float32 or self.weight.dtype != torch.float32:
             return False
         if min(self.in_channels, self.out_channels) < WORTH or torch.is_grad_enabled():
