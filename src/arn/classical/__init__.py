@@ -6,10 +6,8 @@ Each is deterministic and accepts every picture down to 1 x 1; a picture without
 >>> from arn.classical import METHODS, mb_plus
 >>> saliency = mb_plus(picture)  # the same as METHODS["mb_plus"](picture)
 
-`METHODS` holds what `arn bench methods=[...]` and `arn predict method=...` can name. Importing this package imports
-neither numba nor OpenCV: a method loads what it needs on its first call, and numba compiles it then (once: the machine
-code is cached on disk). Each method's constants are keyword arguments of the function that `METHODS` names, in the
-module of its family.
+`METHODS` holds what `arn bench methods=[...]` and `arn predict method=...` can name. Each loads numba and OpenCV on its
+first call. Its constants are keyword arguments of the function of its module.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ import numpy as np
 
 Method = Callable[[np.ndarray], np.ndarray]
 
-# name -> (module, function). The module carries the description and its sources, the function the constants.
+# name -> (module, function)
 _FUNCTIONS = {
     "mb": ("mbd", "mb"),
     "mb_plus": ("mbd", "mb_plus"),
@@ -34,7 +32,6 @@ _FUNCTIONS = {
 
 
 def _deferred(name: str, module: str, function: str) -> Method:
-    """The method `name`, whose module is imported on the first call; keyword arguments are passed on."""
 
     def method(picture: np.ndarray, **constants: Any) -> np.ndarray:
         home = importlib.import_module(f"{__name__}.{module}")

@@ -1,8 +1,7 @@
 """Itti-Koch: saliency as centre-surround differences of intensity, colour and orientation over a pyramid.
 
 L. Itti, C. Koch, E. Niebur, "A Model of Saliency-Based Visual Attention for Rapid Scene Analysis", IEEE TPAMI 20(11),
-1998. A model of where people look first, so its maps are blobs at a sixteenth of the resolution, not objects; it stands
-here as the oldest reference. All of it, constants included, is from memory of the paper.
+1998. Its maps are blobs at a sixteenth of the resolution, not objects. All of it is from memory of the paper.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from arn.classical.common import Map, check_picture, min_max, resize_map
+from arn.classical.common import Map, check_picture, min_max, resize_map, resize_picture
 
 LONG_SIDE = 640  # pixels; from memory: the paper's pictures are 640 x 480, and nine scales need the room
 CENTRES = (2, 3, 4)  # from memory: scales of the centre; scale k is 2^k times smaller than the picture
@@ -40,9 +39,7 @@ def itti_koch(
     """
     picture = check_picture(picture)
     height, width = picture.shape[:2]
-    ratio = long_side / max(height, width)
-    size = max(1, round(width * ratio)), max(1, round(height * ratio))
-    scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR)
+    scaled = resize_picture(picture, long_side)
     red, green, blue = (scaled[..., k].astype(np.float32) / 255 for k in range(3))
     intensity = (red + green + blue) / 3
 
@@ -66,8 +63,7 @@ def itti_koch(
         ]
         return np.sum(maps, axis=0)
 
-    # |(R - G)(c) - (G - R)(s)| of the paper is opponency to the surround's opposite; with R - G on both sides, as here
-    # and in most implementations, an even colour has no contrast (ours).
+    # The paper has |(R - G)(c) - (G - R)(s)|; with R - G on both sides an even colour has no contrast (ours).
     colour = conspicuity([pyramid(only_red - only_green, scales), pyramid(only_blue - yellow, scales)])
     brightness = conspicuity([light])
     orientation = np.sum(

@@ -33,6 +33,15 @@ def lab(picture: Picture) -> NDArray[np.float32]:
     return cv2.cvtColor(picture.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)  # type: ignore[return-value]
 
 
+def resize_picture(picture: Picture, long_side: int, enlarge: int = cv2.INTER_LINEAR) -> Picture:
+    """The picture with its longer side at `long_side` pixels."""
+    height, width = picture.shape[:2]
+    ratio = long_side / max(height, width)
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    interpolation = cv2.INTER_AREA if ratio < 1 else enlarge
+    return cv2.resize(picture, size, interpolation=interpolation)  # type: ignore[return-value]
+
+
 def resize_map(saliency: np.ndarray, height: int, width: int) -> Map:
     """`saliency` as float32 height x width, bilinear (area when it shrinks, or detail would alias)."""
     saliency = np.asarray(saliency, np.float32)

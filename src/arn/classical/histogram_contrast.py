@@ -60,10 +60,9 @@ def quantise(picture: Picture, levels: int = LEVELS, cover: float = COVER) -> Pa
     return Palette(nearest[index], frequency, distance[kept])
 
 
-def smooth_over_colours(saliency: np.ndarray, distance: np.ndarray, neighbours: float = NEIGHBOURS) -> np.ndarray:
-    """Replace each colour's saliency by the mean over its m nearest colours, itself included, weighted (eq. 5).
+def smooth_over_colours(saliency: np.ndarray, distance: np.ndarray, neighbours: float) -> np.ndarray:
+    """Each colour's saliency as the mean over its `neighbours` * n nearest, at least 2, the nearer the more (eq. 5).
 
-    The weight of colour i is T - D_i with T the sum of the D_i, the nearer the more; m is `neighbours` * n, at least 2.
     `saliency` and the result are float64 n, `distance` n x n. Hides the seams that quantising leaves.
     """
     count = min(len(saliency), max(2, round(neighbours * len(saliency))))

@@ -2,26 +2,25 @@
 
 J. Zhang, S. Sclaroff, Z. Lin, X. Shen, B. Price, R. Mech, "Minimum Barrier Salient Object Detection at 80 FPS",
 ICCV 2015. The barrier of a path is the spread (maximum minus minimum) of the values on it; the minimum barrier distance
-of a pixel is the smallest barrier of any path from it to the seeds, here the outermost pixels (section 3). An object
-that is closed off from the border by colour has a large distance.
+of a pixel is the smallest barrier of any path from it to the outermost pixels (section 3).
 
 For research use. The authors' software is under the GPL and notes a pending patent on the method: before using it in a
 product, look into that. This module is written from a description of the algorithm and shares no code with theirs.
 
-Where a constant comes from is said beside it: "released code" means that it was read in the authors' release, "from
-memory" that it is recalled from the paper and not verified.
+Beside a constant "released code" means that it was read there, "from memory" recalled from the paper and not verified.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from arn.classical.common import Frame, Map, check_picture, find_frame, min_max, resize_map
+from arn.classical.common import Frame, Map, check_picture, find_frame, min_max, resize_map, resize_picture
 
 LONG_SIDE = 300  # pixels; released code: the longer side of the picture that the distances are computed on
 MEDIAN = 5  # pixels; released code: side of the median filter on each channel
@@ -44,46 +43,15 @@ def mb(
     median: int = MEDIAN,
     passes: int = PASSES,
     remove_frame: bool = True,
+    background: bool = False,
     enhanced: bool = True,
 ) -> Map:
     """MB: the minimum barrier distance to the border, summed over the Lab channels, post-processed (see `enhance`).
 
     `picture` is uint8 RGB, H x W x 3; the map is float32 H x W in 0..1. Raises ValueError for anything but such a
-    picture.
-
-    That the published MB is post-processed is from memory of the paper (MB and MB+ differ in the background map alone),
-    and borne out by its scores on ECSSD: `enhanced=False`, the bare distance, is far from them (docs/classical.md).
+    picture. That the published MB is post-processed is from memory of the paper (MB and MB+ differ in the `background`
+    map alone), and borne out by its scores on ECSSD (docs/classical.md).
     """
-    return _method(picture, long_side, median, passes, remove_frame, background=False, enhanced=enhanced)
-
-
-def mb_plus(
-    picture: np.ndarray,
-    *,
-    long_side: int = LONG_SIDE,
-    median: int = MEDIAN,
-    passes: int = PASSES,
-    remove_frame: bool = True,
-    enhanced: bool = True,
-) -> Map:
-    """MB+: the barrier distance plus the colour distance to the border strips, post-processed.
-
-    `picture` is uint8 RGB, H x W x 3; the map is float32 H x W in 0..1. Raises ValueError for anything but such a
-    picture. For research use: see the note on the patent at the top of this module.
-    """
-    return _method(picture, long_side, median, passes, remove_frame, background=True, enhanced=enhanced)
-
-
-def _method(
-    picture: np.ndarray,
-    long_side: int,
-    median: int,
-    passes: int,
-    remove_frame: bool,
-    *,
-    background: bool,
-    enhanced: bool,
-) -> Map:
     picture = check_picture(picture)
     height, width = picture.shape[:2]
     channels, frame = prepare(picture, long_side, median, remove_frame)
@@ -95,20 +63,16 @@ def _method(
     return min_max(resize_map(frame.pad(saliency), height, width))
 
 
-# ---------------------------------------------------------------------------------------------------------- stages
+def mb_plus(picture: np.ndarray, **constants: Any) -> Map:
+    """MB+: `mb` with the colour distance to the border strips added."""
+    return mb(picture, background=True, **constants)
 
 
 def prepare(
     picture: np.ndarray, long_side: int = LONG_SIDE, median: int = MEDIAN, remove_frame: bool = True
 ) -> tuple[NDArray[np.uint8], Frame]:
-    """The picture's 8-bit Lab channels, small, smoothed and without frame: uint8 3 x h x w; and the frame cut off.
-
-    8-bit Lab is OpenCV's: L scaled from 0..100 to 0..255, a and b shifted by 128.
-    """
-    height, width = picture.shape[:2]
-    scale = long_side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    """The picture's Lab channels, small, smoothed and without frame: uint8 3 x h x w; and the frame cut off."""
+    small = resize_picture(picture, long_side, enlarge=cv2.INTER_AREA)
     frame = _frame(small) if remove_frame else Frame(0, 0, 0, 0)
     channels = cv2.cvtColor(np.ascontiguousarray(frame.crop(small)), cv2.COLOR_RGB2LAB)
     channels = cv2.medianBlur(channels, median)
@@ -116,10 +80,7 @@ def prepare(
 
 
 def _frame(small: np.ndarray) -> Frame:
-    """All four sides by the widest line found, where at least two sides have one (released code); else no frame.
-
-    One straight line near one side is as likely a horizon or a table's edge as a frame.
-    """
+    """All four sides by the widest line found, where at least two sides have one (released code); else no frame."""
     frame = find_frame(small, FRAME_REACH, FRAME_DENSITY, FRAME_EDGE)
     if sum(side > 0 for side in frame) < 2:
         return Frame(0, 0, 0, 0)
@@ -129,9 +90,8 @@ def _frame(small: np.ndarray) -> Frame:
 def minimum_barrier_distance(channels: np.ndarray, passes: int = PASSES) -> NDArray[np.int16]:
     """Fast MBD (Algorithm 1): approximate barrier distance of every pixel to the outermost pixels, per channel.
 
-    `channels` is uint8 C x H x W; the distances are int16 C x H x W in 0..255. Each pass visits the inner pixels in
-    raster order (odd passes, neighbours left then up) or inverse raster order (even passes, right then down) and keeps,
-    with the distance, the lowest and highest value on the path that gave it.
+    `channels` is uint8 C x H x W; the distances are int16 C x H x W in 0..255. Passes visit the inner pixels in raster
+    order (neighbours left then up) and inverse raster order (right then down) by turns.
     """
     values = np.ascontiguousarray(channels, np.int16)
     distance = np.full(values.shape, np.iinfo(np.int16).max, np.int16)
@@ -168,16 +128,15 @@ def _sweep(values, distance, lowest, highest, passes):  # type: ignore[no-untype
             y += step
 
 
-def background_map(channels: np.ndarray, strip: float = STRIP, ridge: float = RIDGE) -> Map:
+def background_map(channels: np.ndarray) -> Map:
     """MB+'s second cue (section 4.2): how unlike each border strip a colour is, all but the strip it is most unlike.
 
-    `channels` is 3 x H x W; the map float32 H x W in 0..1. Per strip (top, bottom, left, right) colours are whitened by
-    the strip's covariance plus `ridge` times the identity, U S^(-1/2), and the L1 norm of the difference to the strip's
-    mean is stretched to 0..1. The sum of the four less their pixelwise maximum forgives one strip for holding a piece
-    of the object.
+    `channels` is 3 x H x W; the map float32 H x W in 0..1. Per strip colours are whitened by its covariance, and the L1
+    norm of the difference to its mean is stretched to 0..1. The sum of the four less their pixelwise maximum forgives
+    one strip for holding a piece of the object.
     """
     _, height, width = channels.shape
-    rows, columns = max(1, int(height * strip)), max(1, int(width * strip))
+    rows, columns = max(1, int(height * STRIP)), max(1, int(width * STRIP))
     sides = (channels[:, :rows], channels[:, -rows:], channels[:, :, :columns], channels[:, :, -columns:])
     whitening = np.empty((4, 3, 3), np.float32)
     origin = np.empty((4, 3), np.float32)  # each strip's mean in whitened axes: one product instead of one per pixel
@@ -186,7 +145,7 @@ def background_map(channels: np.ndarray, strip: float = STRIP, ridge: float = RI
         mean = sample.mean(axis=1)
         centred = sample - mean[:, None]
         covariance = centred @ centred.T / max(1, sample.shape[1] - 1)
-        variances, vectors = np.linalg.eigh(covariance + ridge * np.eye(3))
+        variances, vectors = np.linalg.eigh(covariance + RIDGE * np.eye(3))
         axes = (vectors / np.sqrt(variances)).T
         whitening[index], origin[index] = axes, axes @ mean
     total = _unlike_strips(np.ascontiguousarray(channels).reshape(3, -1), whitening, origin)
@@ -208,7 +167,6 @@ def _unlike_strips(channels, whitening, origin):  # type: ignore[no-untyped-def]
             value += abs(m[2, 0] * x + m[2, 1] * y + m[2, 2] * z - o[2])
             distance[strip, pixel] = value
             low[strip], high[strip] = min(low[strip], value), max(high[strip], value)
-    # A picture without contrast has no distance to stretch: zero, as in `min_max`.
     scale = np.zeros(4, np.float32)
     for strip in range(4):
         if high[strip] > low[strip]:
@@ -222,35 +180,24 @@ def _unlike_strips(channels, whitening, origin):  # type: ignore[no-untyped-def]
 
 
 def enhance(saliency: np.ndarray) -> Map:
-    """The post-processing (section 4.3): prefer the centre, level out inside regions, spread the two classes apart.
-
-    `saliency` is float32 h x w in 0..1, and so is the result.
-    """
+    """The post-processing (section 4.3) of a map: prefer the centre, level regions out, spread the classes apart."""
     centred = min_max(saliency * centre_map(*saliency.shape))
-    # Smoothing takes small peaks off, so the maximum is no longer 1. Scaling once more before the logistic function is
-    # from memory of the paper (its maps are scaled to a maximum of 1 throughout); the description of the released code
-    # does not mention it. Without it the background stays gray: docs/classical.md has the figures.
+    # Scaling once more is from memory of the paper, not in the description of the released code. Without it the
+    # background stays gray: docs/classical.md has the figures.
     return stretch(min_max(smooth(centred)))
 
 
-def centre_map(height: int, width: int, grid: int = CENTRE_GRID) -> Map:
+@lru_cache(maxsize=4)
+def centre_map(height: int, width: int) -> Map:
     """1 at the centre falling linearly to 0 in the corners, float32 height x width, elliptic as the picture is."""
-    return resize_map(_cone(grid), height, width)
-
-
-@cache
-def _cone(grid: int) -> Map:
-    offset = np.arange(grid, dtype=np.float32) - np.float32(grid - 1) / 2
+    offset = np.arange(CENTRE_GRID, dtype=np.float32) - np.float32(CENTRE_GRID - 1) / 2
     distance = np.hypot(offset[:, None], offset[None, :])
-    return 1 - distance / distance.max()
+    return resize_map(1 - distance / distance.max(), height, width)
 
 
-def smooth(saliency: np.ndarray, strength: float = SMOOTHING, smallest: int = SMOOTHING_MIN) -> Map:
-    """Opening by reconstruction, then closing by reconstruction, with a square of side `strength` * sqrt(mean).
-
-    Removes spots and holes smaller than the square and leaves every other contour where it is.
-    """
-    side = max(smallest, int(strength * np.sqrt(saliency.mean(dtype=np.float64))))
+def smooth(saliency: np.ndarray, strength: float = SMOOTHING) -> Map:
+    """Opening by reconstruction, then closing by reconstruction, with a square of side `strength` * sqrt(mean)."""
+    side = max(SMOOTHING_MIN, int(strength * np.sqrt(saliency.mean(dtype=np.float64))))
     square = np.ones((side, side), np.uint8)
     saliency = np.ascontiguousarray(saliency, np.float32)
     opened = reconstruct(cv2.erode(saliency, square), saliency)
@@ -258,23 +205,21 @@ def smooth(saliency: np.ndarray, strength: float = SMOOTHING, smallest: int = SM
     return -reconstruct(-cv2.dilate(opened, square), -opened)
 
 
-def stretch(saliency: np.ndarray, steepness: float = STEEPNESS) -> Map:
+def stretch(saliency: np.ndarray) -> Map:
     """A logistic function about the middle of the means above and below half the maximum, stretched to 0..1."""
     above = saliency >= saliency.max() / 2
     if above.all():
         return np.zeros_like(saliency, np.float32)
     middle = (saliency[above].mean() + saliency[~above].mean()) / 2
-    return min_max(1 / (1 + np.exp(-steepness * (saliency - middle))))
+    return min_max(1 / (1 + np.exp(-STEEPNESS * (saliency - middle))))
 
 
 def reconstruct(marker: np.ndarray, limit: np.ndarray) -> Map:
     """Morphological reconstruction by dilation of `marker` under `limit`, 8-connected: float32 H x W, like both.
 
-    L. Vincent, "Morphological grayscale reconstruction in image analysis", IEEE TIP 1993: one raster and one inverse
-    raster scan, then a first-in-first-out queue for what they leave ("hybrid" algorithm). `marker` may not exceed
-    `limit`.
+    The hybrid algorithm of L. Vincent, "Morphological grayscale reconstruction in image analysis", IEEE TIP 1993.
+    `marker` may not exceed `limit`.
     """
-    # A rim of -inf around both spares the loops every question about the picture's edge.
     grown = np.pad(np.asarray(marker, np.float32), 1, constant_values=-np.inf)
     _reconstruct(grown, np.pad(np.asarray(limit, np.float32), 1, constant_values=-np.inf))
     return grown[1:-1, 1:-1]

@@ -1,8 +1,7 @@
-"""Object proposals from hierarchies of superpixels: regions that may be objects, before anyone says which is salient.
+"""Object proposals: superpixels at several scales, merged pair by pair; every region on the way is one.
 
-What stands in here for geodesic object proposals (GOP, Kraehenbuehl and Koltun, ECCV 2014), which needs a program and a
-trained edge detector of its own: superpixels at several scales, merged pair by pair until one region is left; every
-region on the way is a proposal. The filters are those that KSR (T. Wang et al., ECCV 2016) puts behind GOP.
+They stand in for geodesic object proposals (GOP, Kraehenbuehl and Koltun, ECCV 2014), which need a trained edge
+detector. The filters are those that KSR (T. Wang et al., ECCV 2016) puts behind GOP.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ class Proposals:
     Args:
         cells: superpixels of each scale, about.
         criteria: how regions are merged, a hierarchy a scale for each: the exponents p and q of the cost
-            ``|difference of mean Lab|^2 * (a b / (a + b))^p / border^q`` of a pair of a and b pixels.
-        compactness: of the superpixels.
+            ``|difference of mean Lab|^2 * (a b / (a + b))^p / border^q`` of a pair of a and b pixels. 1 and 0 are
+            Ward's, the increase of the variance; q makes long borders fall first.
         smallest, largest: share of the picture that a region may cover.
         overlap: of two regions with a larger intersection over union only the first is kept.
 
@@ -54,10 +53,10 @@ class Proposals:
         self.smallest, self.largest, self.overlap = smallest, largest, overlap
 
     def __call__(self, picture: np.ndarray) -> NDArray[np.bool_]:
-        """uint8 RGB, H x W x 3 -> masks, N x H x W, none twice; N = 0 where no region passes the filters.
+        """uint8 RGB, H x W x 3 -> masks, N x H x W, none twice, scale by scale in the order of merging.
 
         A region passes that covers ``smallest`` to ``largest`` of the picture and leaves at least one of the four
-        borders wholly alone. The order is that of merging: scale by scale, larger regions after their parts.
+        borders wholly alone.
         """
         picture = check_picture(picture)
         height, width = picture.shape[:2]
@@ -115,8 +114,7 @@ def _on_grid(labels: NDArray[np.int32], count: int) -> NDArray[np.float32]:
 
 
 def distinct(regions: NDArray[np.bool_], overlap: float) -> NDArray[np.bool_]:
-    """Regions R x G -> which to keep, R: those whose intersection over union with every kept earlier one is at most
-    ``overlap``."""
+    """Which of regions R x G to keep: those that overlap every kept earlier one by at most ``overlap``."""
     flat = regions.astype(np.float32)
     shared = flat @ flat.T
     areas = flat.sum(axis=1)
@@ -129,15 +127,12 @@ def distinct(regions: NDArray[np.bool_], overlap: float) -> NDArray[np.bool_]:
 
 def _lengths(labels: NDArray[np.int32], count: int) -> NDArray[np.float64]:
     """Pairs of neighbouring pixels (4-neighbours) that each two superpixels have, n x n, symmetric."""
-    pairs = np.concatenate(
-        [
-            np.stack([labels[:, :-1].ravel(), labels[:, 1:].ravel()], axis=1),
-            np.stack([labels[:-1].ravel(), labels[1:].ravel()], axis=1),
-        ]
-    )
-    pairs = pairs[pairs[:, 0] != pairs[:, 1]].astype(np.int64)
-    flat = np.bincount(pairs[:, 0] * count + pairs[:, 1], minlength=count * count).reshape(count, count)
-    return (flat + flat.T).astype(np.float64)
+    flat = np.zeros(count * count)
+    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        flat += np.bincount((one.astype(np.int64) * count + other).ravel(), minlength=count * count)
+    lengths = flat.reshape(count, count)
+    np.fill_diagonal(lengths, 0)
+    return lengths + lengths.T
 
 
 @njit(cache=True, nogil=True)
@@ -147,10 +142,7 @@ def _cost(difference: np.ndarray, a: float, b: float, border: float, p: float, q
 
 @njit(cache=True, nogil=True)
 def _merge(means: np.ndarray, sizes: np.ndarray, borders: np.ndarray, p: float, q: float) -> np.ndarray:
-    """The pairs of regions in the order of merging, the cheapest first; the k-th makes region n + k.
-
-    With p = 1 and q = 0 the cost is Ward's, the increase of the variance; q makes long borders fall first.
-    """
+    """The pairs of regions in the order of merging, the cheapest first; the k-th makes region n + k."""
     count = len(sizes)
     means, sizes, borders = means.copy(), sizes.copy(), borders.copy()
     name = np.arange(count)

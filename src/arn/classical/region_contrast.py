@@ -7,11 +7,10 @@ checked against the authors' code, which does more (it finds border regions, and
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from skimage.segmentation import felzenszwalb
 
-from arn.classical.common import Map, check_picture, min_max, resize_map
+from arn.classical.common import Map, check_picture, min_max, resize_map, resize_picture
 from arn.classical.histogram_contrast import COVER, LEVELS, quantise
 
 LONG_SIDE = 400  # pixels; ours, so that segments keep their size: the pictures of the paper's data set are 400 wide
@@ -40,9 +39,7 @@ def rc(
     """
     picture = check_picture(picture)
     height, width = picture.shape[:2]
-    ratio = min(1.0, long_side / max(height, width))
-    size = max(1, round(width * ratio)), max(1, round(height * ratio))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if ratio < 1 else picture
+    small = resize_picture(picture, min(long_side, max(height, width)))
     labels = felzenszwalb(small, scale=scale, sigma=blur, min_size=smallest)
     saliency = region_contrast(small, labels, spatial, centre, levels, cover)
     return min_max(resize_map(saliency[labels], height, width))
@@ -58,9 +55,8 @@ def region_contrast(
 ) -> np.ndarray:
     """Saliency of the n regions of `labels` (int H x W, 0..n-1, all used): float64 n, not yet scaled (eq. 7).
 
-    S_k = exp(-centre d_k^2) sum_{i != k} exp(-D_s(k, i) / spatial) size_i D_r(k, i), with D_s the distance of the
-    regions' centroids, coordinates being shares of the picture's sides, and D_r the mean colour distance of a pixel of
-    one to a pixel of the other (eq. 6).
+    S_k = exp(-centre d_k^2) sum_{i != k} exp(-D_s(k, i) / spatial) size_i D_r(k, i), with D_s the distance of centroids
+    as shares of the picture's sides, and D_r the mean colour distance of a pixel of one to one of the other (eq. 6).
     """
     palette = quantise(picture, levels, cover)
     count, colours = int(labels.max()) + 1, len(palette.frequency)

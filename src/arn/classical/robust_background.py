@@ -1,15 +1,12 @@
 """RBD: saliency optimisation from robust background detection.
 
 W. Zhu, S. Liang, Y. Wei, J. Sun, "Saliency Optimization from Robust Background Detection", CVPR 2014. A superpixel is
-background to the degree that the region it belongs to lies along the picture's border (boundary connectivity, section
-3). Foreground is what contrasts with the background (section 4.1), and a quadratic cost weighs both against smoothness
-(section 4.2).
+background to the degree that its region lies along the picture's border (boundary connectivity, section 3). Foreground
+is what contrasts with the background (4.1), and a quadratic cost weighs both against smoothness (4.2).
 
 The authors' software is for non-commercial use. This module is written from a description of the algorithm and shares
-no code with theirs.
-
-Where a constant comes from is said beside it: "released code" means that it was read in the authors' release, "from
-memory" that it is recalled and not verified.
+no code with theirs. Beside a constant "released code" means that it was read there, "from memory" recalled from the
+paper and not verified.
 """
 
 from __future__ import annotations
@@ -58,8 +55,7 @@ def rbd(
 ) -> Map:
     """RBD's map, float32 H x W in 0..1, constant on each superpixel; `picture` is uint8 RGB, H x W x 3.
 
-    `superpixel` in pixels, `border` in pixels, `position_sigma` as a share of the picture's side. Raises ValueError for
-    anything but such a picture.
+    Raises ValueError for anything but such a picture.
     """
     picture = check_picture(picture)
     frame = find_frame(picture, FRAME_REACH, FRAME_DENSITY, FRAME_EDGE) if remove_frame else Frame(0, 0, 0, 0)
@@ -77,9 +73,6 @@ def rbd(
     saliency = optimise(smoothness, background_weight * background, foreground)
     painted = min_max(saliency).astype(np.float32)[regions.labels]
     return np.ascontiguousarray(frame.pad(painted))
-
-
-# --------------------------------------------------------------------------------------------------------- regions
 
 
 class Regions(NamedTuple):
@@ -167,9 +160,6 @@ def gaussian(distance: np.ndarray, sigma: float, cut: float | None = CUT) -> NDA
     return weight
 
 
-# ---------------------------------------------------------------------------------------------------------- stages
-
-
 class ColourScale(NamedTuple):
     """How far apart the colours of this picture's neighbouring superpixels lie, in Lab units."""
 
@@ -178,19 +168,14 @@ class ColourScale(NamedTuple):
     smoothness_sigma: float
 
 
-def colour_scale(adjacent: np.ndarray, colour: np.ndarray, top: float = TOP) -> ColourScale:
-    """The sigmas and the clip of a picture, from its n x n colour distances (released code; the paper: constants).
-
-    With m1 and m2 the means over superpixels of the smallest distance to a neighbour and to a neighbour within two
-    hops, and t the mean of the largest `top` of neighbours' distances: clip = m2, geodesic sigma = min(10, 3 m1, t/10)
-    but at least 5, smoothness sigma = min(3 m1, t/5, 20). One superpixel alone has m1 = m2 = t = 0.
-    """
+def colour_scale(adjacent: np.ndarray, colour: np.ndarray) -> ColourScale:
+    """The sigmas and the clip of a picture, from its n x n colour distances (released code; the paper: constants)."""
     if not adjacent.any():
         return ColourScale(0.0, GEODESIC_SIGMA[0], 0.0)
     nearest = _mean_smallest(colour, adjacent)
     nearest_of_two = _mean_smallest(colour, hops(adjacent))
     steps = np.sort(colour[adjacent])[::-1]
-    largest = float(steps[: max(1, round(top * steps.size))].mean())
+    largest = float(steps[: max(1, round(TOP * steps.size))].mean())
     low, high = GEODESIC_SIGMA
     return ColourScale(
         clip=nearest_of_two,
@@ -205,10 +190,7 @@ def _mean_smallest(colour: np.ndarray, linked: np.ndarray) -> float:
 
 
 def geodesic_distances(colour: np.ndarray, linked: np.ndarray, clip: float = 0.0) -> NDArray[np.float64]:
-    """Length of the shortest path between all pairs (eq. 1), a link of colour distance d costing max(0, d - clip).
-
-    `colour` is float n x n and symmetric, `linked` bool n x n and symmetric; the result float64 n x n.
-    """
+    """Length of the shortest path between all pairs (eq. 1), n x n, a link of colour distance d costing d - clip."""
     distance = np.where(linked, np.maximum(colour - clip, 0), np.inf)
     np.fill_diagonal(distance, 0)
     _floyd_warshall(distance)
@@ -217,7 +199,7 @@ def geodesic_distances(colour: np.ndarray, linked: np.ndarray, clip: float = 0.0
 
 @njit(cache=True, nogil=True)
 def _floyd_warshall(distance):  # type: ignore[no-untyped-def] # pragma: no cover
-    # Dense, because links among all boundary superpixels make it so; and one plain loop that runs on vectors.
+    # Dense, because links among all boundary superpixels make it so.
     count = len(distance)
     through = np.empty(count)
     for middle in range(count):
@@ -232,10 +214,7 @@ def _floyd_warshall(distance):  # type: ignore[no-untyped-def] # pragma: no cove
 
 
 def boundary_connectivity(geodesic: np.ndarray, boundary: np.ndarray, sigma: float) -> NDArray[np.float64]:
-    """Boundary connectivity of n superpixels (eq. 3 to 5): length along the border / sqrt(area) of the soft region.
-
-    The soft region of a superpixel holds each other one with weight exp(-geodesic^2 / (2 sigma^2)).
-    """
+    """Boundary connectivity of n superpixels (eq. 3 to 5): length along the border / sqrt(area) of the soft region."""
     weight = gaussian(geodesic, sigma)
     return weight[:, boundary].sum(axis=1) / np.sqrt(weight.sum(axis=1))
 
@@ -245,7 +224,7 @@ def weighted_contrast(
 ) -> NDArray[np.float64]:
     """Background-weighted contrast (eq. 7), float64 n in 0..1, with what Otsu's threshold calls low set to 0.
 
-    `colour` and `place` are n x n distances, `probability` (n, 0..1) is that of being background.
+    `colour` and `place` are n x n distances, `probability`, n, is that of being background.
     """
     contrast = min_max((colour * gaussian(place, sigma)) @ probability)
     contrast[contrast < otsu(contrast)] = 0
@@ -253,10 +232,9 @@ def weighted_contrast(
 
 
 def optimise(smoothness: np.ndarray, background: np.ndarray, foreground: np.ndarray) -> NDArray[np.float64]:
-    """The map of n superpixels that minimises the cost of eq. 9, float64 n in 0..1.
+    """The map s of n superpixels that minimises the cost of eq. 9, float64 n in 0..1:
 
-    sum_i background_i s_i^2 + sum_i foreground_i (s_i - 1)^2 + sum_{i<j} smoothness_ij (s_i - s_j)^2, whose gradient is
-    zero where (D - W + diag(background) + diag(foreground)) s = foreground. `smoothness` W is n x n, symmetric, >= 0.
+    sum_i background_i s_i^2 + sum_i foreground_i (s_i - 1)^2 + sum_{i<j} smoothness_ij (s_i - s_j)^2.
     """
     matrix = np.diag(smoothness.sum(axis=1) + background + foreground) - smoothness
     # Positive definite: boundary superpixels have a background weight, and a picture's graph is connected.

@@ -1,8 +1,8 @@
-"""SLIC superpixels, compiled: the same algorithm for every picture size, and several times faster than skimage's.
+"""SLIC superpixels, several times faster than skimage's, whose `compactness` is another number.
 
 R. Achanta et al., "SLIC superpixels compared to state-of-the-art superpixel methods", IEEE TPAMI 34(11), 2012:
 k-means in (L, a, b, x, y) from a regular grid, each centre looking no further than one grid step away. Details are from
-memory of the paper. skimage's own scales colours and centres differently, so that its `compactness` is another number.
+memory of the paper.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ ITERATIONS = 10  # from memory of the paper: enough for most pictures
 SMALLEST = 0.25  # from memory of the authors' code: smaller connected pieces, as a share of a grid cell, are merged
 
 
-def slic(
-    colours: np.ndarray, pixels: float, compactness: float, iterations: int = ITERATIONS, smallest: float = SMALLEST
-) -> tuple[NDArray[np.int32], int]:
+def slic(colours: np.ndarray, pixels: float, compactness: float) -> tuple[NDArray[np.int32], int]:
     """Superpixels of about `pixels` pixels each: int32 H x W labels 0..n-1, every one connected and used; and n.
 
     `colours` is float32 H x W x 3, CIE Lab. The distance of a pixel to a centre is colour^2 + (compactness / step)^2 *
-    place^2, with `step` = sqrt(pixels) in pixels, as the grid's. Pieces that are not connected (4-neighbours) to the
-    rest of their superpixel become superpixels of their own, or, below `smallest` * `pixels`, join a neighbour.
+    place^2, with `step` = sqrt(pixels). Pieces that are not connected (4-neighbours) to the rest of their superpixel
+    become superpixels of their own or, if small, join a neighbour.
     """
     height, width = colours.shape[:2]
     step = float(np.sqrt(pixels))
@@ -33,10 +31,9 @@ def slic(
     planes = np.ascontiguousarray(colours.transpose(2, 0, 1), np.float32)
     _settle(planes, places)
     centres = np.concatenate([places, planes[:, places[:, 0].astype(int), places[:, 1].astype(int)].T], axis=1)
-    reach = (height / rows, width / columns)
-    labels = _cluster(planes, centres, step, compactness, reach[0], reach[1], iterations)
+    labels = _cluster(planes, centres, step, compactness, height / rows, width / columns, ITERATIONS)
     connected = np.empty_like(labels)
-    count = _connect(labels, connected, smallest * pixels)
+    count = _connect(labels, connected, SMALLEST * pixels)
     return connected, int(count)
 
 
