@@ -34,9 +34,7 @@ _FUNCTIONS = {
 def _deferred(name: str, module: str, function: str) -> Method:
 
     def method(picture: np.ndarray, **constants: Any) -> np.ndarray:
-        home = importlib.import_module(f"{__name__}.{module}")
-        globals()[name] = method  # a module of the method's own name has just taken its place as attribute
-        saliency: np.ndarray = getattr(home, function)(picture, **constants)
+        saliency: np.ndarray = getattr(importlib.import_module(f"{__name__}.{module}"), function)(picture, **constants)
         return saliency
 
     method.__name__ = method.__qualname__ = name

@@ -49,9 +49,9 @@ def itti_koch(
     only_red, only_green = np.maximum(r - (g + b) / 2, 0), np.maximum(g - (r + b) / 2, 0)
     only_blue, yellow = np.maximum(b - (r + g) / 2, 0), np.maximum((r + g) / 2 - np.abs(r - g) / 2 - b, 0)
 
-    scales = max(centres) + max(deltas) + 1
-    shape = _halved(intensity.shape, map_scale)
+    scales = max(max(centres) + max(deltas), map_scale) + 1
     light = pyramid(intensity, scales)
+    shape = light[map_scale].shape
 
     def conspicuity(features: Iterable[list[np.ndarray]]) -> np.ndarray:
         # Normalised one by one and added at one scale (eq. 5 to 7).
@@ -71,13 +71,6 @@ def itti_koch(
     )
     saliency = (normalise(brightness) + normalise(colour) + normalise(orientation)) / 3  # eq. 8
     return min_max(resize_map(saliency, height, width))
-
-
-def _halved(shape: tuple[int, ...], times: int) -> tuple[int, int]:
-    height, width = shape
-    for _ in range(times):
-        height, width = (height + 1) // 2, (width + 1) // 2
-    return height, width
 
 
 def pyramid(image: np.ndarray, scales: int) -> list[np.ndarray]:

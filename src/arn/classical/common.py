@@ -52,6 +52,13 @@ def resize_map(saliency: np.ndarray, height: int, width: int) -> Map:
     return cv2.resize(saliency, (width, height), interpolation=interpolation)  # type: ignore[return-value]
 
 
+def region_means(values: np.ndarray, labels: np.ndarray, count: int) -> NDArray[np.float64]:
+    """Means of `values`, H x W x C, over the regions of `labels`, int H x W, 0..count-1, all used: count x C."""
+    flat = labels.ravel()
+    sizes = np.bincount(flat, minlength=count)
+    return np.stack([np.bincount(flat, one, count) / sizes for one in values.reshape(len(flat), -1).T], axis=1)
+
+
 def otsu(values: np.ndarray, bins: int = 256) -> float:
     """Otsu's threshold of `values` in 0..1: the bin whose split has the largest between-class variance, in 0..1.
 

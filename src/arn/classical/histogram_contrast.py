@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arn.classical.common import Map, Picture, check_picture, lab, min_max
+from arn.classical.common import Map, Picture, check_picture, lab, min_max, region_means
 
 LEVELS = 12  # from memory: values per RGB channel
 COVER = 0.95  # from memory: the most frequent colours that make up this share of the picture are kept
@@ -48,9 +48,7 @@ def quantise(picture: Picture, levels: int = LEVELS, cover: float = COVER) -> Pa
     code = (bins[..., 0] * levels + bins[..., 1]) * levels + bins[..., 2]
     _, index, counts = np.unique(code, return_inverse=True, return_counts=True)
     index = index.reshape(code.shape)
-    colours = lab(picture).reshape(-1, 3)
-    sums = np.stack([np.bincount(index.ravel(), colours[:, k], len(counts)) for k in range(3)], axis=1)
-    means = sums / counts[:, None]
+    means = region_means(lab(picture), index, len(counts))
     order = np.argsort(-counts, kind="stable")
     kept = order[: int(np.searchsorted(np.cumsum(counts[order]), cover * counts.sum())) + 1]
     distance = np.linalg.norm(means[:, None] - means[None, kept], axis=2)

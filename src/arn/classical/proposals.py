@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from arn.classical.common import check_picture, lab
+from arn.classical.common import check_picture, lab, region_means
 from arn.classical.slic import slic
 
 SIDE = 48
@@ -31,8 +31,7 @@ class Proposals:
         smallest, largest: share of the picture that a region may cover.
         overlap: of two regions with a larger intersection over union only the first is kept.
 
-    Raises:
-        ValueError: shares that are not ascending within 0..1, or no scale.
+    Raises ValueError for shares that are not ascending within 0..1, or no scale.
     """
 
     def __init__(
@@ -72,10 +71,7 @@ class Proposals:
         """Every region of superpixels of so many pixels that passes."""
         labels, count = slic(colours, pixels, self.compactness)
         sizes = np.bincount(labels.ravel(), minlength=count).astype(np.float64)
-        means = np.stack(
-            [np.bincount(labels.ravel(), colours[..., k].ravel(), count) / sizes for k in range(3)], axis=1
-        )
-        lines = _lengths(labels, count)
+        means, lines = region_means(colours, labels, count), _lengths(labels, count)
         sides = np.zeros((4, count), np.float32)
         for side, line in zip(sides, (labels[0], labels[-1], labels[:, 0], labels[:, -1]), strict=True):
             side[line] = 1

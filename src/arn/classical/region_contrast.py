@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.segmentation import felzenszwalb
 
-from arn.classical.common import Map, check_picture, min_max, resize_map, resize_picture
+from arn.classical.common import Map, check_picture, min_max, region_means, resize_map, resize_picture
 from arn.classical.histogram_contrast import COVER, LEVELS, quantise
 
 LONG_SIDE = 400  # pixels; ours, so that segments keep their size: the pictures of the paper's data set are 400 wide
@@ -70,11 +70,8 @@ def region_contrast(
     height, width = labels.shape
     y, x = np.mgrid[:height, :width]
     y, x = (y + 0.5) / height, (x + 0.5) / width
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(labels.ravel(), values.ravel(), count) / size
-
-    places = np.stack([mean(y), mean(x)], axis=1)
+    means = region_means(np.dstack([y, x, np.hypot(y - 0.5, x - 0.5)]), labels, count)
+    places, to_centre = means[:, :2], means[:, 2]
     apart = np.linalg.norm(places[:, None] - places[None], axis=2)
-    central = np.exp(-centre * mean(np.hypot(y - 0.5, x - 0.5)) ** 2)
+    central = np.exp(-centre * to_centre**2)
     return np.asarray(central * ((np.exp(-apart / spatial) * colour) @ size))

@@ -35,8 +35,7 @@ def load(
         tta: ``flip`` averages over the mirrored picture, ``none`` does not; None: as was stored.
         mirror: the older spelling: True is ``flip``, False is ``none``.
 
-    Raises:
-        ArnError: no such file, or not what ARN writes; `tta` for an ONNX file, where it is fixed.
+    Raises ArnError for no such file, or not what ARN writes; for `tta` of an ONNX file, where it is fixed.
     """
     if mirror is not None:
         tta = "flip" if mirror else "none"
@@ -50,11 +49,7 @@ def load(
 
 
 def choose_device(name: str) -> torch.device:
-    """A device by torch's name; ``auto``: CUDA where there is any, else Apple's MPS, else the CPU.
-
-    Raises:
-        ArnError: torch knows no such device, or this machine has none.
-    """
+    """A device by torch's name, or ``auto``. Raises ArnError where there is none of that name."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:

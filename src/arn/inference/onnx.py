@@ -108,8 +108,7 @@ class OnnxPredictor(SquarePredictor):
     Another file will do if it has one input, float32 B x 3 x S x S with S fixed and B open or 1, that takes RGB in
     0..1, and a first output B x 1 x h x w in 0..1.
 
-    Raises:
-        ArnError: ONNX Runtime is not installed, or the file is missing, damaged or of another kind.
+    Raises ArnError where ONNX Runtime is not installed, or the file is missing, damaged or of another kind.
     """
 
     kind: Kind = "onnx"

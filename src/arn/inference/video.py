@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat, takewhile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,8 +23,7 @@ SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v"})
 def predict_video(method: Method, source: Path, output: Path, kind: str, batch_size: int) -> int:
     """Frame by frame into ``<output>/<stem>.mp4``, of the same size and rate, without sound; returns their number.
 
-    Raises:
-        ArnError: the video cannot be read, or the copy not be written whole, of which then nothing is left.
+    Raises ArnError if the video cannot be read, or the copy not be written whole, of which then nothing is left.
     """
     target, unfinished = output / f"{source.stem}.mp4", output / f".{source.stem}.part.mp4"
     if target.exists() and target.samefile(source):
@@ -35,7 +35,7 @@ def predict_video(method: Method, source: Path, output: Path, kind: str, batch_s
         if first is None:
             raise ArnError(f"input={source}: OpenCV cannot read one frame of this video")
         make_folder(output)
-        writer = FrameWriter(unfinished, reader.get(cv2.CAP_PROP_FPS) or 25, first.shape)
+        writer = open_writer(unfinished, reader.get(cv2.CAP_PROP_FPS) or 25, first.shape)
         count = 0
         try:
             # One thread each: frames are read and written in their order.
@@ -45,10 +45,10 @@ def predict_video(method: Method, source: Path, output: Path, kind: str, batch_s
                 for batch in batches(chain([first], rest), batch_size):
                     pictures = [frame for frame in batch if frame is not None]
                     for picture, saliency in zip(pictures, method.maps(pictures), strict=True):
-                        background.submit(lambda p, s: writer.write(render(p, s, kind)), picture, saliency)
+                        background.submit(lambda p, s: writer.write(encodable(render(p, s, kind))), picture, saliency)
                         count += 1
         finally:
-            writer.close()
+            writer.release()
         if count_frames(unfinished) != count:  # the writer itself tells nobody when the disk is full
             raise ArnError(f"output={output}: the video could not be written whole; is the disk full?")
         unfinished.replace(target)
@@ -58,26 +58,19 @@ def predict_video(method: Method, source: Path, output: Path, kind: str, batch_s
     return count
 
 
-class FrameWriter:
-    """An MP4 file of frames of one shape (H x W x ...) at a rate a second. Raises ArnError where OpenCV cannot.
+def open_writer(path: Path, rate: float, shape: tuple[int, ...]) -> cv2.VideoWriter:
+    """An MP4 file of frames of one shape (H x W x ...) at a rate a second. Raises ArnError where OpenCV cannot."""
+    height, width = (side + side % 2 for side in shape[:2])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
+    if not writer.isOpened():
+        raise ArnError(f"output={path.parent}: OpenCV cannot write a video of {width} x {height} there")
+    return writer
 
-    An odd side is one larger in the file, its last row or column twice: the encoder takes even sides only.
-    """
 
-    def __init__(self, path: Path, rate: float, shape: tuple[int, ...]) -> None:
-        self.width, self.height = shape[1] + shape[1] % 2, shape[0] + shape[0] % 2
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (self.width, self.height))
-        if not self._writer.isOpened():
-            raise ArnError(f"output={path.parent}: OpenCV cannot write a video of {self.width} x {self.height} there")
-
-    def write(self, image: Image) -> None:
-        """Gray H x W or RGB H x W x 3."""
-        frame = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR)
-        below, right = self.height - frame.shape[0], self.width - frame.shape[1]
-        self._writer.write(cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE))
-
-    def close(self) -> None:
-        self._writer.release()
+def encodable(image: Image) -> Any:
+    """Gray H x W or RGB H x W x 3 as BGR of even sides, which alone the encoder takes: the last row or column twice."""
+    frame = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_RGB2BGR)
+    return cv2.copyMakeBorder(frame, 0, frame.shape[0] % 2, 0, frame.shape[1] % 2, cv2.BORDER_REPLICATE)
 
 
 def read_frames(reader: cv2.VideoCapture, source: Path) -> Iterator[Picture]:

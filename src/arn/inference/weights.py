@@ -38,11 +38,7 @@ def shipped() -> dict[str, Path]:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The raw checkpoint on CPU.
-
-    Raises:
-        ArnError: missing, truncated, holding anything but plain data, or not written by ARN.
-    """
+    """The raw checkpoint on CPU. Raises ArnError if missing, truncated, more than plain data or not written by ARN."""
     path = Path(path)
     if not path.is_file():
         raise ArnError(f"no checkpoint at {path}")
@@ -76,8 +72,7 @@ def load_weights(network: nn.Module, state: dict[str, Tensor], origin: str | Pat
 def read_export(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config.json beside a safetensors file of `arn export`, and the file's tensors on CPU.
 
-    Raises:
-        ArnError: either file is missing, damaged, not written by ARN or of a newer format.
+    Raises ArnError if either file is missing, damaged, not written by ARN or of a newer format.
     """
     beside = path.with_name("config.json")
     for file in (path, beside):
@@ -107,8 +102,7 @@ def check_format(version: object, origin: str | Path) -> None:
 def find_weights(path: str | os.PathLike[str]) -> Path:
     """The file of weights that a path means: itself, a shipped network's, an export's, or a run's best checkpoint.
 
-    Raises:
-        ArnError: a folder that is neither, or a network that this installation came without.
+    Raises ArnError for a folder that is none of them, or a network that this installation came without.
     """
     here = shipped()
     if str(path) in here:
@@ -152,8 +146,7 @@ def load_network(path: str | os.PathLike[str], tta: str | None = None) -> tuple[
         The network without it, and the resolved config of the run that made it, or the config.json of the export, in
         the present spelling and with the ``tta`` that maps are to be made with.
 
-    Raises:
-        ArnError: the file cannot be read, its config names no network, or the weights do not fit it.
+    Raises ArnError if the file cannot be read, its config names no network, or the weights do not fit it.
     """
     place = find_weights(path)
     if place.suffix == ".safetensors":

@@ -47,10 +47,6 @@ class Amulet(SaliencyNetwork):
     predicts two scores, each finer one from its 64 channels and the coarser scores, the finest by a transposed
     convolution.
 
-    Fidelity. Layers, kernels, widths, biases, order of concatenation, Xavier initialisation, the six losses: as in the
-    authors' prototxt. From memory of the paper: the start from VGG16's ImageNet weights. Departure: two scores leave as
-    their difference, which is the same map, loss and gradient. BatchNorm keeps torch's running averages at test.
-
     Returns six logit maps, B x 1 x H x W: the fusion, then the predictions fine to coarse.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,21 @@ from arn.networks.attention import SelfAttention
 from arn.networks.backbones import VGG16, build_backbone
 from arn.networks.base import SaliencyNetwork
 from arn.networks.common import check_side, conv_relu, fit, initialise, recomputed, resample
-from arn.networks.options import AttentionOptions, DecoderOptions, RCLOptions
-from arn.networks.rcl import RecurrentConv
+from arn.networks.rcl import RCLOptions, RecurrentConv
 from arn.networks.winograd import Conv3x3
+
+
+class AttentionOptions(TypedDict, total=False):
+    enabled: bool
+    strides: Literal["all"] | Sequence[int]
+    key_pool: int
+    reduction: int
+
+
+class DecoderOptions(TypedDict, total=False):
+    channels: int | Sequence[int]
+    convs: int
+    batch_norm: bool
 
 
 class Upsample(nn.Module):
@@ -94,8 +106,7 @@ class ARN(SaliencyNetwork):
     Returns logits: the final map's, B x 1 x H x W, then with ``side_outputs`` one a deeper stage at its own resolution,
     shallow to deep.
 
-    Raises:
-        ValueError: an option that does not exist or does not fit the backbone.
+    Raises ValueError for an option that does not exist or does not fit the backbone.
     """
 
     def __init__(

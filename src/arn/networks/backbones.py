@@ -58,8 +58,7 @@ class Backbone(nn.Module):
     def load_imagenet(self, folder: Path | None) -> str:
         """Load ImageNet weights: a file in ``folder``, else the well-known download, else none with a loud warning.
 
-        Returns:
-            Where the weights came from, for the run's record: a file name, ``torchvision``, ``timm`` or ``random``.
+        Returns where they came from: a file name, ``torchvision``, ``timm`` or ``random``.
         """
         path = None if folder is None else folder / self.weights_file
         if path is not None and path.is_file():
@@ -162,10 +161,7 @@ class VGG16(Backbone):
 class ResNet50(Backbone):
     """torchvision's ResNet-50 (He et al. 2016, the stride on the 3 x 3 convolution) up to its deepest tap.
 
-    Taps, after ReLU, of stride 4, 8, 16 and 32: 256, 512, 1024 and 2048 channels. Deeper stages are not built.
-
-    Args:
-        strides: of 4, 8, 16 and 32, ascending.
+    Taps, after ReLU, of stride 4, 8, 16 and 32: 256, 512, 1024 and 2048 channels.
     """
 
     STAGES: ClassVar = {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}  # by stride
@@ -218,11 +214,9 @@ class Timm(Backbone):
     ``tf_efficientnet_lite0`` is our own, equal to the last bit, so that ARN-Lite does not wait for `timm`'s import.
 
     Args:
-        model: the name in `timm`.
         strides: of the features to tap, ascending; None: all of 2 to 32 that the network has.
 
-    Raises:
-        ValueError: `timm` does not know the model, or it has no feature of a stride asked for.
+    Raises ValueError if `timm` does not know the model, or it has no feature of a stride asked for.
     """
 
     def __init__(self, model: str, strides: Sequence[int] | None = None) -> None:
@@ -263,11 +257,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {"vgg16": VGG16, "resnet50": Res
 
 
 def build_backbone(name: str, strides: Sequence[int] | None = None) -> Backbone:
-    """One of :data:`BACKBONES` or ``timm:NAME``, tapped at these strides.
-
-    Raises:
-        ValueError: an unknown name, or strides that the backbone lacks.
-    """
+    """One of :data:`BACKBONES` or ``timm:NAME``. Raises ValueError for another name, or strides that it lacks."""
     if name.startswith("timm:"):
         return Timm(name.removeprefix("timm:"), strides or None)
     if name not in BACKBONES:

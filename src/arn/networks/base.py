@@ -27,7 +27,8 @@ class SaliencyNetwork(nn.Module):
         input_size: side of the square that a picture is resized to before the network, px.
         backbone: the part with ImageNet weights (:class:`Pretrained`), which may learn at a rate of its own; or None.
 
-    What a run is called by the network's switches stands in :mod:`arn.networks.variants`.
+    What a run is called by the network's switches stands in :mod:`arn.networks.variants`; what the networks of others
+    rest on, and where they depart from it, in docs/rivals.md.
     """
 
     input_size: int = 224
@@ -43,10 +44,7 @@ class SaliencyNetwork(nn.Module):
 
     @abstractmethod
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """RGB in 0..1, B x 3 x H x W -> logits: the final map's first, B x 1 x H x W, then any side outputs.
-
-        The network normalises its pictures itself.
-        """
+        """RGB in 0..1, B x 3 x H x W -> logits: the final map's first, B x 1 x H x W, then any side outputs."""
 
 
 class GradientFreeNetwork(SaliencyNetwork):

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from arn.networks.backbones import VGG16
 from arn.networks.base import SaliencyNetwork
 from arn.networks.common import check_side, initialise, resample
-from arn.networks.options import RCLOptions
-from arn.networks.rcl import RecurrentConv
+from arn.networks.rcl import RCLOptions, RecurrentConv
 
 WIDTH = 64
 
@@ -39,12 +38,8 @@ class DHSNet(SaliencyNetwork):
     million parameters at 224 px). Each step, at conv4_3, conv3_3, conv2_2 and conv1_2, squeezes the tap to 64 channels,
     joins the coarser map, and passes an RCL and a convolution to one logit. Every map is supervised.
 
-    Fidelity. There is no public source of the authors that this was checked against. Layers, widths, T = 3, LRN and
-    its constants: from independent re-implementations that agree with each other. Supervision of all five maps: from
-    memory of the paper. Open, and chosen here: the size of the predicting convolution (1 x 1 and 3 x 3 are both in
-    use), bilinear enlargement of the maps, initialisation (He; the fully connected layer 1 / fan-in), conv5_3 brought
-    to the fully connected layer's grid bilinearly where a picture is not of ``input_size``. Unlike popular
-    re-implementations, the recurrent layers are recurrent, share their kernels over time, and use LRN, not BatchNorm.
+    Unlike in popular re-implementations, the recurrent layers are recurrent, share their kernels over time, and use
+    LRN, not BatchNorm.
 
     Args:
         input_size: side of the square pictures, px; it sets the size of the fully connected layer.
@@ -53,9 +48,7 @@ class DHSNet(SaliencyNetwork):
 
     Returns logits, B x 1 x h x w, at the resolutions of conv1_2 (the picture's), conv2_2, conv3_3, conv4_3 and the
     coarse map.
-
-    Raises:
-        ValueError: a ``predict_kernel`` that is even.
+    Raises ValueError for an even ``predict_kernel``.
     """
 
     def __init__(

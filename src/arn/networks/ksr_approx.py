@@ -35,23 +35,16 @@ class KSRApprox(GradientFreeNetwork):
     """Proposals ranked in a learnt subspace of a kernel; the map is the sum of the best.
 
     Every proposal is described by what VGG16's conv5_3 holds on average inside it and outside, brought to its main
-    components and, by ``exp(-|x - y| / s)``, compared to landmarks from training. A projection to a subspace and a
-    linear ranker are learnt in turns. The highest-ranked masks are summed with weights ``exp(2 score)`` and stretched
-    to 0..1.
+    components and, by ``exp(-|x - y| / s)``, compared to landmarks from training, s the 25th percentile of their
+    distances. A projection to a subspace and a linear ranker are learnt in turns. The highest-ranked masks are summed
+    with weights ``exp(2 score)`` and stretched to 0..1.
 
-    Fidelity: an approximation, and never to be called KSR. As in the paper and the authors' source: the filters of
-    proposals, the score that divides them into positive and negative and their numbers, the share of variance kept
-    (85 %), kernel and scale s (the 25th percentile of the landmarks' distances), both losses, the regulariser, the step
-    rule's first stage, C, and how the map is composed. Other: :mod:`arn.classical.proposals` for geodesic object
-    proposals; averages of conv5_3 inside and outside, each brought to length 1, for fc7, on box and region, of a
-    network trained on regions; the kernel against at most ``landmarks`` training proposals instead of all; at most
-    ``most`` positives a picture; the projection starts at kernel PCA; pairs of its loss drawn by seed.
-
-    It draws proposals outside torch, picture by picture, so that it has no ONNX form and no gradient.
+    An approximation, never to be called KSR: docs/rivals.md has the differences. It draws proposals outside torch,
+    picture by picture, so that it has no ONNX form and no gradient.
 
     Args:
         proposals: uint8 RGB, H x W x 3 -> bool masks, N x H x W.
-        components: dimensions kept by PCA, at most.
+        components: dimensions kept by PCA, at most: those of 85 % of the variance.
         landmarks: training proposals that the kernel is taken against.
         subspace: its dimensions.
         most: positives of a picture that are learnt from; as many negatives.
@@ -261,8 +254,6 @@ def alternate(
     kernel: Tensor, landmarks: Tensor, projection: Tensor, pairs: Pairs, most: int = 200, close: float = 1e-4
 ) -> Alternation:
     """Projection and ranker in turns until the loss changes by less than ``close`` of itself, or ``most`` rounds.
-
-    One round is one step of gradient descent on the projection, shortened until it lowers the loss, then the ranker.
 
     Args:
         kernel: of the training proposals against the landmarks, N x L.

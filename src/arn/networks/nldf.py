@@ -48,10 +48,7 @@ class NLDF(SaliencyNetwork):
     reduce pool5 to one global pair of scores, which is added everywhere. The boundary term of the loss is
     :func:`arn.training.losses.contour_loss`.
 
-    Fidelity. Layers, sizes, paddings, initialisation (normal, .01; truncated for convolutions) and the loss: as in the
-    authors' source. Departures: the two scores leave as their difference, which is the same map, loss and gradient; at
-    inputs of another size than 352 px, which theirs refuses, pool5 is brought to 11 x 11 bilinearly for the global
-    branch.
+    At other inputs than 352 px, which the authors' program refuses, pool5 is brought to 11 x 11 bilinearly.
 
     Returns one logit map at half the pictures' resolution, rounded down: the grid on which the authors train.
     """

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 NORMS = ("lrn", "none")
+
+
+class RCLOptions(TypedDict, total=False):
+    """Of :class:`RecurrentConv`, and ``enabled`` and ``channels`` of ARN: what a config is checked against."""
+
+    enabled: bool
+    channels: int | Sequence[int]
+    steps: int
+    norm: str
+    lrn_window: int | None
+    lrn_alpha: float
+    lrn_beta: float
 
 
 class LocalResponseNorm(nn.Module):
@@ -23,8 +36,7 @@ class LocalResponseNorm(nn.Module):
         window: N, odd. Default K / 8 + 1 rounded up to odd, as in the RCL's re-implementations (K = 64 gives 9).
         alpha, beta: constants of eq. 8; .001 and .75 in the re-implementations of the RCL, unstated in the ARN paper.
 
-    Raises:
-        ValueError: ``window`` is even or not positive.
+    Raises ValueError for a window that is even or not positive.
     """
 
     band: Tensor
@@ -57,14 +69,13 @@ class RecurrentConv(nn.Module):
     kernels 3 x 3 and shared over time.
 
     Args:
-        in_channels: channels of the input u, B x C x H x W.
-        channels: K, channels of the state and the output, B x K x H x W.
+        in_channels: C of the input u, B x C x H x W.
+        channels: K of the state and the output, B x K x H x W.
         steps: T >= 0. T = 0 is one convolution; the recurrent bank then gets no gradient.
         norm: ``"lrn"`` (eq. 8) or ``"none"``.
         lrn_window, lrn_alpha, lrn_beta: see :class:`LocalResponseNorm`.
 
-    Raises:
-        ValueError: a negative ``steps`` or an unknown ``norm``.
+    Raises ValueError for negative ``steps`` or an unknown ``norm``.
     """
 
     def __init__(

@@ -81,11 +81,8 @@ class SRM(SaliencyNetwork):
     All three maps are enlarged to the picture for the loss. 353 = 32 x 11 + 1: with corners aligned every enlargement
     is exact.
 
-    Fidelity. Everything after the backbones: as in the authors' prototxt (bins, widths, biases, activations, order of
-    concatenation, corner-aligned enlargement, He initialisation). Departures: the ResNet-50s are torchvision's, with
-    ReLU after each addition; the authors use Simon et al.'s, which normalises before each block and the input by a
-    stored BatchNorm, in whose place torchvision's mean and deviation stand. Two scores leave as their difference, which
-    is the same map, loss and gradient. Backbone BatchNorm on stored statistics is ``freeze_backbone_norm=true``.
+    The ResNet-50s are torchvision's; the authors' normalise before each block. Their BatchNorm on stored statistics is
+    ``freeze_backbone_norm=true``.
 
     Returns logits of stages 3, 2 and 1, B x 1 x H x W.
     """

@@ -47,13 +47,9 @@ def stage_table(network: nn.Module, side: int = 224) -> list[StageRow]:
 
 
 def check_batch_norm(network: nn.Module, side: int, frozen_backbone: bool = False) -> None:
-    """Whether the network can be trained on one picture of this side at a time.
+    """Raises ArnError where a BatchNorm layer gets a single value a channel from one picture of this side.
 
-    Args:
-        frozen_backbone: the backbone's BatchNorm keeps its statistics.
-
-    Raises:
-        ArnError: a BatchNorm layer gets a single value a channel from one picture, which has no variance.
+    Such a value has no variance. A backbone that is frozen keeps its statistics.
     """
     norms = {
         name: module

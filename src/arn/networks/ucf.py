@@ -76,23 +76,16 @@ class UCF(SaliencyNetwork):
     VGG16 with BatchNorm to pool5, the last activation of chosen blocks under R-dropout; five steps of hybrid
     upsampling, each followed by the mirrored block's convolutions; a 3 x 3 convolution to two scores.
 
-    Fidelity. The weakest of the compared networks: no source of the authors was found, and everything is from memory
-    of the paper (encoder-decoder on VGG16 with BatchNorm and ReLU, 448 px, R-dropout of rate .5, hybrid upsampling,
-    two-class softmax). Open, and chosen here: which blocks are masked, the transposed kernel, the decoder's widths
-    (VGG16's, mirrored), Xavier initialisation (Amulet's, by the same authors), and how maps are made: the mean over a
-    few fixed random masks. BatchNorm's statistics are those of masked features: without masks (``samples=0``) a
-    network that knows its training pictures by heart does not find them. Two scores leave as their difference, which
-    is the same map, loss and gradient. Tables should say "UCF (reconstructed)".
+    The weakest of the compared networks, all from memory of the paper: tables should say "UCF (reconstructed)".
+    BatchNorm's statistics are those of masked features: without masks (``samples=0``) a network that knows its training
+    pictures by heart does not find them.
 
     Args:
         dropout: ``rate``; ``levels``: blocks of the encoder, 1 to 5, whose last activation is masked; ``samples``: the
             masks over which a map is averaged in evaluation, each a pass through the network; 0 takes none.
         upsample_kernel: side of the transposed convolutions, 2 or 4.
 
-    Returns one logit map, B x 1 x H x W.
-
-    Raises:
-        ValueError: an option out of its range.
+    Raises ValueError for an option out of its range.
     """
 
     def __init__(
