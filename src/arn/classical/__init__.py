@@ -1,7 +1,8 @@
 """Training-free methods of the comparison set: a picture in, a map out, nothing learned and nothing downloaded.
 
 A method takes a picture (uint8 RGB, H x W x 3) and returns its map (float32, H x W, 0..1, at the picture's own size).
-Each is deterministic and accepts every picture down to 1 x 1; a picture without contrast gets a map of zeros.
+Each is deterministic and accepts every picture down to 1 x 1; a picture without contrast gets a map of zeros, and
+anything else raises ValueError.
 
 >>> from arn.classical import METHODS, mb_plus
 >>> saliency = mb_plus(picture)  # the same as METHODS["mb_plus"](picture)
@@ -34,8 +35,7 @@ _FUNCTIONS = {
 def _deferred(name: str, module: str, function: str) -> Method:
 
     def method(picture: np.ndarray, **constants: Any) -> np.ndarray:
-        saliency: np.ndarray = getattr(importlib.import_module(f"{__name__}.{module}"), function)(picture, **constants)
-        return saliency
+        return getattr(importlib.import_module(f"{__name__}.{module}"), function)(picture, **constants)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"See `{__name__}.{module}.{function}`."

@@ -33,10 +33,7 @@ def itti_koch(
     map_scale: int = MAP_SCALE,
     orientations: tuple[float, ...] = ORIENTATIONS,
 ) -> Map:
-    """Itti and Koch's map, float32 H x W in 0..1; `picture` is uint8 RGB, H x W x 3.
-
-    Raises ValueError for anything but such a picture.
-    """
+    """Itti and Koch's map, float32 H x W in 0..1; `picture` is uint8 RGB, H x W x 3."""
     picture = check_picture(picture)
     height, width = picture.shape[:2]
     scaled = resize_picture(picture, long_side)

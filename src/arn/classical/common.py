@@ -99,9 +99,8 @@ class Frame(NamedTuple):
 def find_frame(picture: Picture, reach: int, density: float, edge: float) -> Frame:
     """The artificial frame of a picture: per side, the innermost straight line that lies within `reach` pixels.
 
-    A line is a row (column) of which more than `density` are edge pixels, a pixel being one where the 3 x 3 Sobel
-    derivative across the line, scaled so that a step from black to white gives 255, exceeds `edge` (0..255). A side
-    needs twice `reach` pixels and the inside at least one, or there is no frame there.
+    A line is a row (column) of which more than `density` are pixels where the 3 x 3 Sobel derivative across it, 255 for
+    a step from black to white, exceeds `edge`.
     """
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     height, width = gray.shape

@@ -1,9 +1,8 @@
 """HC: histogram contrast, a colour is salient by its distance to all the others, weighted by how often they occur.
 
 M.-M. Cheng, N. J. Mitra, X. Huang, P. H. S. Torr, S.-M. Hu, "Global Contrast Based Salient Region Detection", CVPR 2011
-and IEEE TPAMI 37(3), 2015, section 3. All of it, constants included, is from memory of the paper: nothing here was
-checked against the authors' code. Quantised colours stand for the mean Lab colour of their pixels (ours: the paper's
-histogram keeps the bin's own colour).
+and IEEE TPAMI 37(3), 2015, section 3. All of it is from memory of the paper. Quantised colours stand for the mean Lab
+colour of their pixels (ours: the paper's histogram keeps the bin's own colour).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def hc(
 ) -> Map:
     """HC's map, float32 H x W in 0..1, one value per quantised colour; `picture` is uint8 RGB, H x W x 3.
 
-    `neighbours=None` leaves out the smoothing in colour space. Raises ValueError for anything but such a picture.
+    `neighbours=None` leaves out the smoothing in colour space.
     """
     palette = quantise(check_picture(picture), levels, cover)
     saliency = palette.distance @ palette.frequency

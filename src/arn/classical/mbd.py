@@ -48,9 +48,8 @@ def mb(
 ) -> Map:
     """MB: the minimum barrier distance to the border, summed over the Lab channels, post-processed (see `enhance`).
 
-    `picture` is uint8 RGB, H x W x 3; the map is float32 H x W in 0..1. Raises ValueError for anything but such a
-    picture. That the published MB is post-processed is from memory of the paper (MB and MB+ differ in the `background`
-    map alone), and borne out by its scores on ECSSD (docs/classical.md).
+    `picture` is uint8 RGB, H x W x 3; the map is float32 H x W in 0..1. That the published MB is post-processed is from
+    memory of the paper (MB and MB+ differ in the `background` map alone), and borne out by its scores on ECSSD.
     """
     picture = check_picture(picture)
     height, width = picture.shape[:2]

@@ -90,11 +90,9 @@ class Proposals:
 
 
 class _Scale(NamedTuple):
-    """Superpixels (H x W), regions as sets of them (R x n), and the regions on a coarse grid (R x G)."""
-
-    labels: NDArray[np.int32]
-    members: NDArray[np.bool_]
-    on_grid: NDArray[np.bool_]
+    labels: NDArray[np.int32]  # superpixels, H x W
+    members: NDArray[np.bool_]  # regions as sets of them, R x n
+    on_grid: NDArray[np.bool_]  # the regions on a coarse grid, R x G
 
 
 def _on_grid(labels: NDArray[np.int32], count: int) -> NDArray[np.float32]:
@@ -102,10 +100,8 @@ def _on_grid(labels: NDArray[np.int32], count: int) -> NDArray[np.float32]:
     rows, columns = (min(SIDE, size) for size in labels.shape)
     down, across = (np.arange(size) * cells // size for size, cells in zip(labels.shape, (rows, columns), strict=True))
     places = down[:, None] * columns + across
-    filled = np.bincount(
-        (labels.astype(np.int64) * (rows * columns) + places).ravel(), minlength=count * rows * columns
-    )
-    filled = filled.reshape(count, rows * columns).astype(np.float32)
+    flat = (labels.astype(np.int64) * (rows * columns) + places).ravel()
+    filled = np.bincount(flat, minlength=count * rows * columns).reshape(count, -1).astype(np.float32)
     return filled / filled.sum(axis=0)
 
 

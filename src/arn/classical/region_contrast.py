@@ -1,8 +1,8 @@
 """RC: region contrast, a region is salient by its colour distance to the others, near and large ones counting more.
 
 M.-M. Cheng, N. J. Mitra, X. Huang, P. H. S. Torr, S.-M. Hu, "Global Contrast Based Salient Region Detection", CVPR 2011
-and IEEE TPAMI 37(3), 2015, section 4. All of it, constants included, is from memory of the paper: nothing here was
-checked against the authors' code, which does more (it finds border regions, and smooths the result over colours).
+and IEEE TPAMI 37(3), 2015, section 4. All of it is from memory of the paper. The authors' code does more: it finds
+border regions, and smooths the result over colours.
 """
 
 from __future__ import annotations
@@ -33,10 +33,7 @@ def rc(
     levels: int = LEVELS,
     cover: float = COVER,
 ) -> Map:
-    """RC's map, float32 H x W in 0..1; `picture` is uint8 RGB, H x W x 3, and is shrunk to `long_side` if larger.
-
-    Raises ValueError for anything but such a picture.
-    """
+    """RC's map, float32 H x W in 0..1; `picture` is uint8 RGB, H x W x 3, and is shrunk to `long_side` if larger."""
     picture = check_picture(picture)
     height, width = picture.shape[:2]
     small = resize_picture(picture, min(long_side, max(height, width)))

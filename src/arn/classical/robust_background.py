@@ -53,10 +53,7 @@ def rbd(
     background_weight: float = BACKGROUND_WEIGHT,
     regularisation: float = REGULARISATION,
 ) -> Map:
-    """RBD's map, float32 H x W in 0..1, constant on each superpixel; `picture` is uint8 RGB, H x W x 3.
-
-    Raises ValueError for anything but such a picture.
-    """
+    """RBD's map, float32 H x W in 0..1, constant on each superpixel; `picture` is uint8 RGB, H x W x 3."""
     picture = check_picture(picture)
     frame = find_frame(picture, FRAME_REACH, FRAME_DENSITY, FRAME_EDGE) if remove_frame else Frame(0, 0, 0, 0)
     regions = segment(np.ascontiguousarray(frame.crop(picture)), superpixel, compactness, most_superpixels, border)

@@ -16,9 +16,8 @@ def reuse_memory() -> bool:
     A network allocates and frees the same large blocks for every picture. glibc hands each back to the system, which
     gives it out again page by page, zeroed: a third of the time of a light network on CPU.
 
-    Returns:
-        Whether anything was changed: not with another C library, with ``ARN_ALLOCATOR=default``, nor where the
-        environment has chosen (``CHOSEN``).
+    Returns whether anything was changed: not with another C library, with ``ARN_ALLOCATOR=default``, nor where the
+    environment has chosen (``CHOSEN``).
     """
     left_alone = os.environ.get("ARN_ALLOCATOR") == "default" or any(name in os.environ for name in CHOSEN)
     if not sys.platform.startswith("linux") or left_alone:

@@ -41,10 +41,8 @@ class BackgroundWriter:
 
     def submit(self, work: Callable[..., object], *arguments: Any) -> None:
         self.begun.append(self.pool.submit(work, *arguments))
-        while len(self.begun) > self.depth or self.begun[0].done():
+        while self.begun and (len(self.begun) > self.depth or self.begun[0].done()):
             self.begun.popleft().result()
-            if not self.begun:
-                break
 
     def __enter__(self) -> BackgroundWriter:
         return self

@@ -68,11 +68,9 @@ class SquarePredictor(ABC):
 
 
 class Predictor(SquarePredictor):
-    """A network of torch, which is moved to the device and set to evaluation.
+    """A network of torch, which is moved to the device and set to evaluation; with ``bf16`` under autocast.
 
-    Args:
-        config: as :func:`load_network` gives it: ``name``, what it was trained on and ``tta`` are read.
-        bf16: run the network under bfloat16 autocast; float32 otherwise.
+    Of a config, as :func:`load_network` gives it, ``name``, what it was trained on and ``tta`` are read.
     """
 
     kind: Kind = "checkpoint"

@@ -139,12 +139,8 @@ def build_network(
 def load_network(path: str | os.PathLike[str], tta: str | None = None) -> tuple[SaliencyNetwork, dict[str, Any]]:
     """The network of a checkpoint or an export, ready to run, in float32, and its config.
 
-    Args:
-        tta: test-time augmentation, ``flip`` or ``none``; None: as stored.
-
-    Returns:
-        The network without it, and the resolved config of the run that made it, or the config.json of the export, in
-        the present spelling and with the ``tta`` that maps are to be made with.
+    The config is the resolved one of the run, or the config.json of the export, in the present spelling and with the
+    ``tta`` that maps are to be made with: the argument, or as stored. The network is without it.
 
     Raises ArnError if the file cannot be read, its config names no network, or the weights do not fit it.
     """

@@ -48,13 +48,9 @@ class Upsample(nn.Module):
 
 
 class Stage(nn.Module):
-    """One step back up: upsample the deeper map, concatenate the enhanced tap, convolve, attend.
+    """One step back up: upsample the deeper map, concatenate the tap enhanced by ``local``, convolve, attend.
 
-    Args:
-        deep_channels: channels of the deeper stage's output.
-        local: the layer that enhances the tap (an RCL, or one convolution), giving ``local_channels``.
-        channels: width of the stage.
-        recompute: in training keep nothing of ``local`` but the tap.
+    With ``recompute``, in training nothing of ``local`` but the tap is kept.
     """
 
     def __init__(

@@ -16,18 +16,10 @@ WHOLE = 2**16
 
 
 def position_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """``softmax(query^T key) value`` with unscaled logits, without ever holding the N x M matrix.
+    """``softmax(query^T key) value`` with unscaled logits: B x C1 x N, B x C1 x M, B x C x M, C >= C1 -> B x C x N.
 
-    The matrix of a few hundred positions is held. Logits and exponentials are float32 where the operands are bfloat16
-    or float16.
-
-    Args:
-        query: B x C1 x N.
-        key: B x C1 x M, the attended positions.
-        value: B x C x M with C >= C1.
-
-    Returns:
-        B x C x N, with the layout of channels_last features: each position's channels lie side by side.
+    The N x M matrix is never held, but for a few hundred positions. Logits and exponentials are float32 where the
+    operands are bfloat16 or float16. The result has the layout of channels_last features.
     """
     if torch.compiler.is_exporting():
         return _exported_attention(query, key, value)

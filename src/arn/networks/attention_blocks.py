@@ -19,7 +19,7 @@ ROWS, KEYS = 512, 800
 steps. With keys of more than eight channels, fewer of them."""
 
 SAMPLE = 64
-"""Every so-manieth key is looked at for the shift of a row's logits."""
+"""Every 64th key is looked at for the shift of a row's logits."""
 
 COMPILED = 2**26
 """Attention weights of one picture from which on the compiled kernel, and threads of our own, are worth their start:

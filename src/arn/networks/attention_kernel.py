@@ -132,8 +132,7 @@ def weigh(query: Array, keys: Array, shift: Array, weights: Array, sums: Array, 
         weights: R x M, written: float32, or bfloat16 as uint16.
         shrink: R float32, written: 1 where the shift held.
 
-    Returns:
-        Whether any shift was raised.
+    Returns whether any shift was raised.
     """
     logits = np.empty(keys.shape[1], np.float32)
     raised = False

@@ -7,6 +7,7 @@ the random numbers it starts from. It saves the import of `timm` and torchvision
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,6 +26,8 @@ STEM = 32
 # The stages that end a resolution; their outputs are the features.
 TAPS = (0, 1, 2, 4, 6)
 
+normalisation = partial(nn.BatchNorm2d, eps=1e-3)
+
 
 class SameConv(nn.Conv2d):
     """A convolution with stride 2, padded as TensorFlow pads: ceil(side / 2) out, the odd row at the bottom right."""
@@ -40,10 +43,6 @@ def convolution(wide: int, out: int, kernel: int = 1, stride: int = 1, groups: i
     if stride > 1:
         return SameConv(wide, out, kernel, stride, groups=groups, bias=False)
     return nn.Conv2d(wide, out, kernel, padding=kernel // 2, groups=groups, bias=False)
-
-
-def normalisation(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3)
 
 
 class Separable(nn.Module):

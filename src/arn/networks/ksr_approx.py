@@ -125,14 +125,9 @@ class KSRApprox(GradientFreeNetwork):
         return torch.exp(-torch.cdist(points, self.anchors) / self.scale) * filled
 
     def learn(self, pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]], seed: int = 0) -> Learned:
-        """Learn all but the backbone from pictures and masks, each seen once.
+        """Learn all but the backbone from pictures and gray masks (salient from 128) of one size, each seen once.
 
-        Args:
-            pairs: uint8 RGB H x W x 3 and gray masks H x W (salient from 128), of one size, at least 32 px a side.
-            seed: of the negatives, landmarks and pairs drawn.
-
-        Raises:
-            ValueError: no picture has two proposals that match its mask.
+        Raises ValueError if no picture has two proposals that match its mask.
         """
         generator = torch.Generator().manual_seed(seed)
         self.eval()

@@ -16,8 +16,7 @@ WORTH = 128
 """Channels in and out from which on the transforms cost less than they save, measured at 28 to 112 px."""
 
 SMALLEST = 24 * 24
-"""Positions of a picture from which on the kernels' own transform is worth it. The batch does not count: a picture has
-the same map alone and among others."""
+"""Positions of a picture, whatever the batch, from which on the kernels' own transform is worth it."""
 
 CHUNK = 2**22
 """Bytes of transformed input that are worked on at once, and stay in the cache."""
