@@ -187,7 +187,7 @@ def _mean_smallest(colour: np.ndarray, linked: np.ndarray) -> float:
 
 
 def geodesic_distances(colour: np.ndarray, linked: np.ndarray, clip: float = 0.0) -> NDArray[np.float64]:
-    """Length of the shortest path between all pairs (eq. 1), n x n, a link of colour distance d costing d - clip."""
+    """Lengths n x n of the shortest paths (eq. 1), a link of colour distance d costing max(0, d - clip)."""
     distance = np.where(linked, np.maximum(colour - clip, 0), np.inf)
     np.fill_diagonal(distance, 0)
     _floyd_warshall(distance)
