@@ -11,9 +11,9 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from arn.cli import VERBS
+from arn.config import config_dir, sweeps_dir
 from arn.config.compose import without_null
-from arn.config.locate import config_dir, sweeps_dir
-from arn.config.resolvers import register_resolvers
+from arn.config.identity import register_resolvers
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [

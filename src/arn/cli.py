@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _help(verb: str) -> str:
     """The verb's config as it lies on disk, and what each of its groups offers: nothing is imported."""
-    from arn.config.locate import config_dir
+    from arn.config import config_dir
 
     conf = config_dir()
     path = conf / f"{verb}.yaml"
@@ -100,8 +100,8 @@ def _complete(arguments: list[str]) -> int:
             return 0
         if verb == "sweep":
             verb, keys = "train", keys.lstrip().partition(" ")[2]
+    from arn.config import config_dir
     from arn.config.compose import run_hydra
-    from arn.config.locate import config_dir
 
     if (config_dir() / f"{verb}.yaml").is_file():
         os.environ["COMP_LINE"] = f"arn {keys}"

@@ -42,6 +42,13 @@ def make_folder(folder: Path) -> None:
         raise ArnError(f"output={folder} cannot be made: {error.strerror}") from error
 
 
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder in which nothing was written, and the two above it if that leaves them empty."""
+    with suppress(OSError):
+        for place in (folder, *folder.parents[:2]):
+            place.rmdir()
+
+
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
     """A folder to fill beside ``output`` that takes its place at the end; on an error nothing is left or changed.

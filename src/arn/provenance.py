@@ -44,10 +44,14 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def processor() -> str:
     """This machine's processor and how many of it a process may use: `AMD EPYC 9B14, 2 cores`."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{processor_name()}, {cores} cores"
+    return f"{processor_name()}, {cores()} cores"
 
 
 @cache

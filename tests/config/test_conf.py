@@ -9,10 +9,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
+from arn.config import config_dir, sweeps_dir
 from arn.config.compose import without_null
+from arn.config.identity import register_resolvers
 from arn.config.instantiate import instantiate
-from arn.config.locate import config_dir, sweeps_dir
-from arn.config.resolvers import register_resolvers
 
 CONF = config_dir()
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())

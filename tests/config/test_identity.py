@@ -2,8 +2,7 @@
 
 import pytest
 
-from arn.config.identity import config_hash, run_hash, run_name
-from arn.config.resolvers import wandb_tags
+from arn.config.identity import config_hash, run_hash, run_name, wandb_tags
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Optional, TypedDict
 import pytest
 from hydra import compose, initialize_config_dir
 
+from arn.config import config_dir
 from arn.config.arguments import check_arguments
+from arn.config.identity import register_resolvers
 from arn.config.instantiate import instantiate, instantiate_optimizer
-from arn.config.locate import config_dir
-from arn.config.resolvers import register_resolvers
 from arn.errors import ArnError
 
 

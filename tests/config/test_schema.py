@@ -5,7 +5,7 @@ from typing import Annotated
 
 import pytest
 
-from arn.config.requests.train import TrainRequest, check_trainer
+from arn.config.requests import TrainRequest, check_trainer
 from arn.config.schema import Above, AtLeast, Between, OneOf, read
 from arn.errors import ArnError
 

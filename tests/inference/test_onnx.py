@@ -18,8 +18,8 @@ from arn.networks import attention
 def network_of(name, **overrides):
     from hydra import compose, initialize_config_dir
 
-    from arn.config.locate import config_dir
-    from arn.config.resolvers import register_resolvers
+    from arn.config import config_dir
+    from arn.config.identity import register_resolvers
 
     register_resolvers()
     with initialize_config_dir(str(config_dir()), version_base=None):

@@ -36,8 +36,8 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], place:
         ArnError: naming the key, for an argument that ``target`` does not take and a value of another type.
     """
     hints = _hints(target)
-    known, takes_any = set(hints), is_typeddict(target) is False
-    if takes_any:
+    known, takes_any = set(hints), False
+    if not is_typeddict(target):
         parameters = inspect.signature(target).parameters
         known = set(parameters)
         takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())

@@ -13,16 +13,17 @@ from typing import Any
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from arn.config import config_dir
+from arn.config.identity import register_resolvers
 from arn.config.instantiate import to_plain
-from arn.config.locate import config_dir
-from arn.config.resolvers import register_resolvers
 from arn.config.upgrade import accept_renamed, upgrade_composed
 from arn.errors import ArnError
+from arn.files import remove_if_empty
 
 
 @dataclass(frozen=True)
 class Composed:
-    """One job of a multirun, as Hydra composed it: nothing of it has been run.
+    """One job of a multirun, not run yet.
 
     Attributes:
         overrides: that lead from the primary config to this job; Hydra's own keys are not among them.
@@ -38,9 +39,9 @@ class Composed:
 
 
 class SweepFolder:
-    """A callback of Hydra's that remembers which folder it makes for a multirun, before any job was composed."""
+    """A callback of Hydra's that remembers the folder that it makes for a multirun, before any job was composed."""
 
-    begun: tuple[Path, bool] | None = None
+    fresh: Path | None = None
 
     def __getattr__(self, name: str) -> Any:
         """Hydra's other events mean nothing here. Its base class, which says so, would be imported with every help."""
@@ -50,21 +51,16 @@ class SweepFolder:
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(str(config.hydra.sweep.dir))
-        type(self).begun = (folder, not folder.exists())
+        type(self).fresh = None if folder.exists() else folder
 
     @classmethod
     def remove_if_fresh(cls) -> None:
-        """Undo a multirun that could not be composed: a sweep that never began leaves no folder."""
-        if cls.begun is not None and cls.begun[1]:
-            folder = cls.begun[0]
-            if any(path.is_file() and path != folder / "multirun.yaml" for path in folder.rglob("*")):
-                return  # a job has been there
-            shutil.rmtree(folder, ignore_errors=True)
-            for place in folder.parents[:2]:
-                try:
-                    place.rmdir()
-                except OSError:
-                    return
+        """A sweep that never began, as no job has been there, leaves no folder."""
+        if cls.fresh is None:
+            return
+        if all(path.is_dir() or path.name == "multirun.yaml" for path in cls.fresh.rglob("*")):
+            shutil.rmtree(cls.fresh, ignore_errors=True)
+            remove_if_empty(cls.fresh.parent)
 
 
 def run_hydra(
@@ -75,7 +71,7 @@ def run_hydra(
     primary: Path | None = None,
     multirun: Callable[[list[Composed]], None] | None = None,
 ) -> None:
-    """Compose ``conf/VERB.yaml`` with the overrides and run the recipe on it, once or as a multirun.
+    """Compose ``conf/VERB.yaml`` with the overrides and run the recipe on it.
 
     Args:
         primary: another config to start from, which finds ``conf/`` on its search path.
@@ -108,21 +104,19 @@ def run_hydra(
             failures.append(error)
         return None
 
-    SweepFolder.begun = None
+    SweepFolder.fresh = None
     sys.argv = [original[0], *_hydra_arguments(verb, arguments, primary)]
     try:
         _compose(job, primary or config_dir() / f"{verb}.yaml")
-    finally:
-        sys.argv = original
-    try:
         if failures:
             raise failures[0]
         if jobs and multirun is not None:
             multirun(jobs)
     except ArnError:
-        if multirun is not None:
-            SweepFolder.remove_if_fresh()
+        SweepFolder.remove_if_fresh()
         raise
+    finally:
+        sys.argv = original
 
 
 def _hydra_arguments(verb: str, arguments: list[str], primary: Path | None) -> list[str]:
@@ -147,7 +141,6 @@ def _compose(job: Callable[[DictConfig], object], primary: Path) -> None:
     try:
         hydra.main(version_base=None, config_path=str(primary.parent.resolve()), config_name=primary.stem)(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        SweepFolder.remove_if_fresh()
         cause = error.__cause__ if error.__cause__ is not None else error
         lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
         lines = list(dict.fromkeys(line for line in lines if not line.startswith(("full_key", "object_type"))))

@@ -1,15 +1,24 @@
-"""What a run is known by: the hash of what it computes, and its name."""
+"""What a run is known by: the hash of what it computes, its name, folder and tags; and the resolvers of conf/."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from omegaconf import OmegaConf
 
 from arn.config.instantiate import to_plain
 from arn.config.upgrade import upgrade_config
 from arn.networks.variants import variant
+
+ASIDE = ("logger", "launcher", "profiler", "sweep", "tags", "resume", "tune")
+"""Keys that say where a run is started, shown or listed, not what it computes."""
+
+UNSEEN = ("panels", "trainer.log_every_n_steps", "checkpoint.minutes", "data.workers")
+"""Keys of what is shown, kept or done at once, which no weight and no score depends on either."""
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
@@ -17,17 +26,8 @@ def config_hash(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(to_plain(config), sort_keys=True).encode()).hexdigest()[:12]
 
 
-ASIDE = ("logger", "launcher", "profiler", "sweep", "tags", "resume", "tune")
-"""Keys that say where a run is started, shown or listed, not what it computes."""
-
-
-UNSEEN = ("panels", "trainer.log_every_n_steps", "checkpoint.minutes", "data.workers")
-"""Keys of what is shown, kept or done at once, which no weight and no score depends on either."""
-
-
 def run_hash(config: Mapping[str, Any]) -> str:
-    """:func:`config_hash` of what a run computes: the same wherever it is started from, whoever watches it, and however
-    its keys were spelled when it was."""
+    """:func:`config_hash` of what a run computes, without `ASIDE` and `UNSEEN`, however its keys were spelled."""
 
     def kept(node: Any, place: str = "") -> Any:
         if not isinstance(node, Mapping):
@@ -45,3 +45,23 @@ def run_name(network: str, config: Mapping[str, Any]) -> str:
         config: the resolved network config.
     """
     return "_".join([network, *(part for part in variant(config) if part not in network)])
+
+
+def wandb_offline() -> bool:
+    """W&B sends nothing unless a key is set or ``WANDB_MODE`` asks for it."""
+    return os.environ.get("WANDB_MODE", "online" if os.environ.get("WANDB_API_KEY") else "offline") != "online"
+
+
+def wandb_tags(tags: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """The tags asked for, and what was overridden. W&B takes 64 characters a tag; of longer ones only the key."""
+    aside = (*ASIDE, "panels")
+    told = [one for one in overrides if one.lstrip("+~").partition("=")[0].partition(".")[0] not in aside]
+    return list(dict.fromkeys([*tags, *(one if len(one) <= 64 else one.partition("=")[0][:64] for one in told)]))
+
+
+def register_resolvers() -> None:
+    """``${arn.name:...}`` and the others that conf/ uses."""
+    OmegaConf.register_new_resolver("arn.name", run_name, replace=True)
+    OmegaConf.register_new_resolver("arn.folder", lambda resume, fresh: str(resume or fresh), replace=True)
+    OmegaConf.register_new_resolver("arn.tags", wandb_tags, replace=True)
+    OmegaConf.register_new_resolver("arn.wandb_offline", wandb_offline, replace=True)

@@ -73,8 +73,8 @@ def instantiate(
     try:
         return hydra.utils.instantiate(plain, _convert_="all", **extra)
     except InstantiationException as error:
-        cause = error.__cause__
-        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
+        cause: BaseException | None = error
+        while isinstance(cause, InstantiationException):
             cause = cause.__cause__
         if isinstance(cause, ArnError):
             raise cause from None
@@ -92,20 +92,21 @@ def instantiate_optimizer(config: DictConfig | Mapping[str, Any]) -> Any:
     import torch
 
     given = to_plain(config)
+    make = instantiate(given, "optimizer")
 
-    def attempt(arguments: Mapping[str, Any]) -> tuple[Any, Exception | None]:
-        make = instantiate(arguments, "optimizer")
+    def refusal(optimizer: Any) -> Exception | None:
         try:
-            make([torch.nn.Parameter(torch.zeros(1))])
+            optimizer([torch.nn.Parameter(torch.zeros(1))])
         except (TypeError, ValueError, LookupError, RuntimeError) as error:
-            return make, error
-        return make, None
+            return error
+        return None
 
-    make, error = attempt(given)
+    error = refusal(make)
     if error is None:
         return make
     for key in given:  # the one without which there is nothing to refuse
-        if not str(key).startswith("_") and attempt({name: given[name] for name in given if name != key})[1] is None:
+        rest = {name: value for name, value in given.items() if name != key}
+        if not str(key).startswith("_") and refusal(instantiate(rest, "optimizer")) is None:
             raise ArnError(f"optimizer.{key}={given[key]}: {error}") from error
     raise ArnError(f"optimizer: {error}") from error
 

@@ -7,13 +7,12 @@ the annotation: ``batch_size: Annotated[int, AtLeast(1)]``.
 from __future__ import annotations
 
 import dataclasses
-import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from arn.config.arguments import as_typed, no_such_key
 from arn.config.instantiate import to_plain
@@ -22,48 +21,34 @@ from arn.errors import ArnError
 Request = TypeVar("Request")
 
 
-class Limit(Protocol):
-    """What a value must be, beside its type."""
-
-    def __call__(self, value: Any) -> str | None:
-        """What is wanted instead, None where the value will do."""
-
-
 @dataclass(frozen=True)
-class AtLeast:
-    low: float
+class Limit:
+    """What a value must be, beside its type; null is within every limit."""
 
-    def __call__(self, value: Any) -> str | None:
-        return None if value >= self.low else f"at least {self.low:g}"
+    wanted: str
+    holds: Callable[[Any], bool]
 
-
-@dataclass(frozen=True)
-class Above:
-    low: float
-
-    def __call__(self, value: Any) -> str | None:
-        return None if value > self.low else f"above {self.low:g}"
+    def check(self, key: str, value: Any) -> None:
+        """Raises ArnError naming the key."""
+        if value is not None and not self.holds(value):
+            raise ArnError(f"{key}={as_typed(value)}: must be {self.wanted}")
 
 
-@dataclass(frozen=True)
-class Between:
+def AtLeast(low: float) -> Limit:
+    return Limit(f"at least {low:g}", lambda value: value >= low)
+
+
+def Above(low: float) -> Limit:
+    return Limit(f"above {low:g}", lambda value: value > low)
+
+
+def Between(low: float, high: float, closed: bool = False) -> Limit:
     """Between two numbers, strictly or (``closed``) one of them as well."""
-
-    low: float
-    high: float
-    closed: bool = False
-
-    def __call__(self, value: Any) -> str | None:
-        inside = self.low <= value <= self.high if self.closed else self.low < value < self.high
-        return None if inside else f"between {self.low:g} and {self.high:g}"
+    return Limit(f"between {low:g} and {high:g}", lambda value: low < value < high or (closed and value in (low, high)))
 
 
-class OneOf:
-    def __init__(self, *choices: Any) -> None:
-        self.choices = choices
-
-    def __call__(self, value: Any) -> str | None:
-        return None if value in self.choices else f"one of {', '.join(map(str, self.choices))}"
+def OneOf(*choices: Any) -> Limit:
+    return Limit(f"one of {', '.join(map(str, choices))}", lambda value: value in choices)
 
 
 def read(request: type[Request], config: Any, renamed: Mapping[str, str] | None = None, place: str = "") -> Request:
@@ -77,54 +62,35 @@ def read(request: type[Request], config: Any, renamed: Mapping[str, str] | None 
     Raises:
         ArnError: naming the key, for a value of another type or beyond its limits, a missing one and an unknown one.
     """
-    plain = dict(to_plain(config))
-    back = {field: key for key, field in (renamed or {}).items()}
-    for key, field in (renamed or {}).items():
-        if key in plain:
-            plain[field] = plain.pop(key)
-    _check_keys(request, plain, place)
+    renamed = renamed or {}
+    back = {field: key for key, field in renamed.items()}
+    plain = {renamed.get(key, key): value for key, value in to_plain(config).items()}
     try:
         values: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(request), plain))
+    except ConfigKeyError as error:
+        within = str(error.full_key).removesuffix(str(error.key))
+        raise no_such_key(error.key, map(str, error.parent_node), f"{place}{within}") from error
     except OmegaConfBaseException as error:
-        key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "config")
+        key = str(error.full_key or error.key or "config")
         raise ArnError(f"{place}{back.get(key, key)}: {str(error).splitlines()[0]}") from error
     _check_limits(values, place, back)
     checked: Request = values
     return checked
 
 
-def _check_keys(request: type[Any], given: Mapping[str, Any], place: str) -> None:
-    hints = get_type_hints(request)
-    known = {field.name for field in dataclasses.fields(request)}
-    for key, value in given.items():
-        if key not in known:
-            raise no_such_key(key, known, place)
-        if dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
-            _check_keys(hints[key], value, f"{place}{key}.")
-
-
 def _check_limits(values: Any, place: str, back: Mapping[str, str]) -> None:
     for name, hint in get_type_hints(type(values), include_extras=True).items():
         value = getattr(values, name)
         key = f"{place}{back.get(name, name)}"
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if dataclasses.is_dataclass(value):
             _check_limits(value, f"{key}.", {})
-        for item in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
-            check_limits(key, item, _limits(hint))
-
-
-def check_limits(key: str, value: Any, limits: Sequence[Limit]) -> None:
-    """Raises ArnError naming the key of a value that one of the limits does not allow; null is within all of them."""
-    for limit in limits:
-        instead = None if value is None else limit(value)
-        if instead is not None:
-            raise ArnError(f"{key}={as_typed(value)}: must be {instead}")
+        for item in value if isinstance(value, list) else [value]:
+            for limit in _limits(hint):
+                limit.check(key, item)
 
 
 def _limits(hint: Any) -> list[Limit]:
-    """Those of ``Annotated[X, ...]`` and of ``Annotated[X, ...] | None``."""
+    """Those of ``Annotated[X, ...]``, of ``Annotated[X, ...] | None`` and of ``list[Annotated[X, ...]]``."""
     if get_origin(hint) is Annotated:
-        return [limit for limit in get_args(hint)[1:] if callable(limit)]
-    if isinstance(hint, types.UnionType) or get_origin(hint) is not None:
-        return [limit for part in get_args(hint) for limit in _limits(part)]
-    return []
+        return list(hint.__metadata__)
+    return [limit for part in get_args(hint) for limit in _limits(part)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
+from arn.config.instantiate import to_plain
 from arn.errors import ArnError
 
 RENAMED = {
@@ -19,18 +20,14 @@ they are added, and :func:`upgrade_composed` puts their meaning where it belongs
 
 
 def upgrade_network(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A network's config in the present spelling; what it said of test-time augmentation is :func:`stored_tta`."""
-    of_arn = config.get("_target_") in ("arn.networks.ARN", "arn.networks.arn.ARN")
-    return _upgrade_arn(config) if of_arn else dict(config)
-
-
-def _upgrade_arn(config: Mapping[str, Any]) -> dict[str, Any]:
-    """ARN's options in the present spelling.
+    """A network's config in the present spelling, which only ARN's options have not always had.
 
     ``levels`` and ``attention.stages`` counted the halvings of a backbone's taps, from one for VGG16's first block and
     from zero for `timm`: they are strides now, 2^(level - 1) and 2^level. ``mirror`` is no option of the network any
-    more but test-time augmentation: it is left out.
+    more but test-time augmentation, see :func:`stored_tta`: it is left out.
     """
+    if config.get("_target_") not in ("arn.networks.ARN", "arn.networks.arn.ARN"):
+        return dict(config)
     offset = 1 if config.get("backbone", "vgg16") == "vgg16" else 0
 
     def strides(levels: Any) -> Any:
@@ -85,6 +82,4 @@ def upgrade_composed(verb: str, config: DictConfig) -> None:
                 config.tta = "flip" if mirror else "none"
         network = config.get("network")
         if network is not None and ("levels" in network or "stages" in (network.get("attention") or {})):
-            plain = OmegaConf.to_container(network, resolve=True)
-            assert isinstance(plain, dict)
-            config.network = upgrade_network({str(key): value for key, value in plain.items()})
+            config.network = upgrade_network(to_plain(network))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arn.config.requests.bench import BenchRequest
+from arn.config.requests import BenchRequest
 from arn.data.catalogue import known_overlap
 from arn.data.sources import Source, find_source
 from arn.data.splits import load_split

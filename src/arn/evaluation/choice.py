@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from arn.classical import METHODS
-from arn.config.requests.bench import BenchRequest
+from arn.config.requests import BenchRequest
 from arn.errors import ArnError
 from arn.inference.methods import AnyMethod, Classical, MapFolder, Method
 from arn.runs import Run

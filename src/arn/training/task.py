@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from arn.config.instantiate import instantiate, instantiate_optimizer
-from arn.config.requests.train import TrainRequest
+from arn.config.requests import TrainRequest
 from arn.errors import ArnError
 from arn.inference.predictor import native_map
 from arn.inference.weights import CONFIG_KEY

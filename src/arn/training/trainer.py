@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
 from arn.config.instantiate import instantiate
-from arn.config.requests.train import TrainRequest
+from arn.config.requests import TrainRequest
 from arn.data.datamodule import SaliencyDataModule
 from arn.loggers import TrainingLogger
 from arn.runs import Run

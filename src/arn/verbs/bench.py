@@ -17,15 +17,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from arn.config.compose import Composed, run_hydra
 from arn.config.instantiate import instantiate
-from arn.config.requests.bench import BenchRequest
+from arn.config.requests import BenchRequest
 from arn.errors import ArnError
 from arn.evaluation.bench import Bench
 from arn.evaluation.cache import Cache
 from arn.evaluation.choice import choose_methods
 from arn.evaluation.scoring import Part, Scorer
 from arn.evaluation.work import Workers
+from arn.files import remove_if_empty
 from arn.multirun.jobs import Job, Launcher, run_and_tell
-from arn.verbs import remove_if_empty
 
 if TYPE_CHECKING:
     from rich.progress import Task

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from arn import __version__
 from arn.config.compose import run_hydra
-from arn.config.requests.export import ExportRequest
+from arn.config.requests import ExportRequest
 from arn.data.catalogue import CATALOGUE
 from arn.data.sources import find_source
 from arn.errors import ArnError

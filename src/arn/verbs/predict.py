@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from arn.config.compose import run_hydra
-from arn.config.requests.predict import PredictRequest
+from arn.config.requests import PredictRequest
 from arn.data.images import PICTURE_SUFFIXES, read_picture, write_map
 from arn.errors import ArnError
 from arn.files import make_folder, write_atomically

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from arn.config.compose import run_hydra
-from arn.config.requests.report import ReportRequest
+from arn.config.requests import ReportRequest
 from arn.files import write_atomically
 from arn.provenance import processor, provenance
 

@@ -13,9 +13,9 @@ from typing import Any
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from arn.config import sweeps_dir
 from arn.config.compose import Composed, run_hydra
 from arn.config.instantiate import instantiate
-from arn.config.locate import sweeps_dir
 from arn.errors import ArnError
 from arn.multirun.jobs import Job, Launcher, make_jobs, run_and_tell
 from arn.multirun.sweeps import Sweep

@@ -16,11 +16,11 @@ from rich.console import Console
 from arn.config.compose import run_hydra
 from arn.config.identity import run_hash
 from arn.config.instantiate import instantiate, to_plain
-from arn.config.requests.train import TrainRequest
+from arn.config.requests import TrainRequest
 from arn.data.catalogue import data_root
 from arn.data.datamodule import SaliencyDataModule
 from arn.errors import ArnError
-from arn.files import write_atomically
+from arn.files import remove_if_empty, write_atomically
 from arn.inference.predictor import Predictor
 from arn.inference.weights import build_network, load_network, load_weights, read_checkpoint
 from arn.loggers import TrainingLogger, training_loggers
@@ -36,7 +36,6 @@ from arn.training.outcome import Outcome, baselines, judge, machine, seconds_per
 from arn.training.panels import draw_test_panels
 from arn.training.task import SaliencyTask
 from arn.training.trainer import build_trainer, count_steps, set_up_process
-from arn.verbs import remove_if_empty
 
 console = Console(highlight=False, soft_wrap=True)
 

@@ -1,0 +1,233 @@
+"""What each verb is asked for, as a dataclass: a config is turned into one once, and only travels down from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Self
+
+from arn.config.arguments import check_arguments
+from arn.config.instantiate import to_plain
+from arn.config.schema import AtLeast, Between, Limit, OneOf, read
+from arn.errors import ArnError
+from arn.provenance import cores
+
+TTA = OneOf("flip", "none")
+
+
+class Request:
+    """The keys of conf/VERB.yaml, typed."""
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        """Raises ArnError naming the key for a wrong type, a value beyond its limits, and an unknown key."""
+        return read(cls, config)
+
+
+@dataclass
+class ExportRequest(Request):
+    checkpoint: str
+    output: str
+    half: bool = False
+    float32_up_to: Annotated[int, AtLeast(0)] = 3000
+    tta: Annotated[str | None, TTA] = None
+
+
+@dataclass
+class PredictRequest(Request):
+    """``kind`` is ``as`` of conf/predict.yaml, a word of Python's."""
+
+    input: str
+    output: str
+    kind: Annotated[str, OneOf("map", "overlay", "cutout")] = "map"
+    checkpoint: str | None = None
+    onnx: str | None = None
+    method: str | None = None
+    batch_size: Annotated[int, AtLeast(1)] = 8
+    tta: Annotated[str | None, TTA] = None
+    device: str = "auto"
+    precision: Annotated[str, OneOf("fp32", "bf16")] = "fp32"
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        request = read(cls, config, renamed={"as": "kind"})
+        if sum(name is not None for name in (request.checkpoint, request.onnx, request.method)) > 1:
+            raise ArnError("give checkpoint=FILE, onnx=FILE or method=NAME, one of the three or none")
+        if request.tta is not None and (request.onnx or request.method):
+            raise ArnError("tta= is for checkpoints: an ONNX file has it or not, and training-free methods have none")
+        return request
+
+
+@dataclass
+class ReportRequest(Request):
+    runs: str
+    output: str
+    reference: str | None = None
+    resamples: Annotated[int, AtLeast(0)] = 10_000
+    confidence: Annotated[float, Between(0, 1)] = 0.95
+    seed: Annotated[int, AtLeast(0)] = 0
+    figures: bool = True
+    name: str = "report"
+    tags: list[str] = field(default_factory=list)
+    logger: dict[str, Any] | None = None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+_JOBS = Limit("a number of jobs, at least 1", _is_count)
+_PROCESSES = Limit("a number of processes, at least 1, or auto", lambda value: value == "auto" or _is_count(value))
+
+
+@dataclass
+class BenchRequest(Request):
+    datasets: list[str]
+    protocol: list[str]
+    columns: list[str]
+    methods: list[str] | None = None
+    checkpoints: dict[str, str] = field(default_factory=dict)
+    onnx: dict[str, str] = field(default_factory=dict)
+    maps: dict[str, Any] = field(default_factory=dict)
+    trained_on: dict[str, Any] = field(default_factory=dict)
+    measures: Any = "all"
+    printed: str | None = None
+    coverage: str = "strict"
+    resamples: Annotated[int, AtLeast(0)] = 10_000
+    confidence: Annotated[float, Between(0, 1)] = 0.95
+    seed: Annotated[int, AtLeast(0)] = 0
+    timing: Annotated[int, AtLeast(0)] = 16
+    figures: bool = True
+    browser: Annotated[int, AtLeast(0)] = 300
+    shard: str | None = None
+    shards: Annotated[Any, _JOBS] = None
+    cache: str | None = None
+    workers: Annotated[Any, _PROCESSES] = "auto"
+    batch_size: Annotated[int, AtLeast(1)] = 8
+    device: str = "auto"
+    name: str = "bench"
+    tags: list[str] = field(default_factory=list)
+    logger: dict[str, Any] | None = None
+    launcher: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        plain = dict(to_plain(config))
+        for key in ("datasets", "methods", "protocol", "columns"):  # a list, or one name as it is
+            if isinstance(plain.get(key), str):
+                plain[key] = [plain[key]]
+        for key in ("checkpoints", "onnx", "maps", "trained_on"):
+            plain[key] = plain.get(key) or {}
+            if not isinstance(plain[key], dict):
+                raise ArnError(f"{key} takes names: {key}={{NAME: VALUE}}, not {plain[key]!r}")
+        request = read(cls, plain)
+        for key, what in (("datasets", "data set"), ("protocol", "protocol")):
+            if not getattr(request, key):
+                raise ArnError(f"{key}=[] names no {what}")
+        if request.shard is not None and request.shards is not None:
+            raise ArnError("shard= is one part, shards= starts all of them: give one of the two")
+        if request.cache is None and (request.shard or request.shards):
+            raise ArnError(
+                "shard= hands its scores on through the cache: name a folder that all machines see, cache=PATH"
+            )
+        return request
+
+    @property
+    def processes(self) -> int:
+        """How many processes score."""
+        return cores() if self.workers == "auto" else int(self.workers)
+
+
+@dataclass
+class CheckpointOptions:
+    """Which validation is the best, and how often ``last.ckpt`` is written inside an epoch, minutes."""
+
+    monitor: str = "val/mae"
+    mode: Annotated[str, OneOf("min", "max")] = "min"
+    minutes: Annotated[float, AtLeast(0)] = 5.0
+
+
+@dataclass
+class ScheduleOptions:
+    """conf/schedule: how the learning rate goes, see :class:`arn.training.task.Schedule`."""
+
+    warmup: Annotated[float, Between(0, 1, closed=True)] = 0.0
+    decay: Annotated[str, OneOf("none", "cosine", "poly", "step")] = "none"
+    floor: Annotated[float, Between(0, 1, closed=True)] = 0.0
+    every: Annotated[int, AtLeast(1)] | None = None
+
+
+@dataclass
+class TrainRequest(Request):
+    """Groups are dicts: the signature of the class that their ``_target_`` names, also one from outside this package,
+    is their schema, which :func:`arn.config.instantiate.instantiate` checks.
+    """
+
+    name: str
+    data: dict[str, Any]
+    network: dict[str, Any]
+    loss: dict[str, Any]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    trainer: dict[str, Any]
+    logger: dict[str, Any] | None = None
+    callbacks: dict[str, Any] | None = None
+    profiler: dict[str, Any] | None = None
+    launcher: dict[str, Any] | None = None
+    tune: dict[str, Any] | None = None
+    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
+    seed: Annotated[int, AtLeast(0)] = 0
+    resume: str | None = None
+    pretrained: bool = True
+    start_from: str | None = None
+    backbone_lr: Annotated[float, AtLeast(0)] = 1.0
+    freeze_backbone_norm: bool = False
+    panels: Annotated[int, AtLeast(0)] = 8
+    tags: list[str] = field(default_factory=list)
+    sweep: str | None = None
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        request = read(cls, config)
+        read(ScheduleOptions, request.schedule, place="schedule.")
+        check_trainer(request.trainer)
+        return request
+
+
+_BATCHES = Limit(
+    "a count from 1 on, or a share above 0 and up to 1",
+    lambda value: value >= 1 if isinstance(value, int) else 0 < value <= 1,
+)
+
+_TRAINER_LIMITS = {
+    "limit_train_batches": _BATCHES,
+    "limit_val_batches": _BATCHES,
+    "limit_test_batches": _BATCHES,
+    "max_steps": AtLeast(-1),
+    "max_epochs": AtLeast(0),
+    "num_nodes": AtLeast(1),
+    "accumulate_grad_batches": AtLeast(1),
+    "check_val_every_n_epoch": AtLeast(1),
+    "log_every_n_steps": AtLeast(0),
+}
+
+_TRAINER_OWN = ("logger", "callbacks", "profiler", "plugins", "default_root_dir", "use_distributed_sampler")
+"""What ``arn train`` hands to the Trainer itself."""
+
+
+def check_trainer(options: Mapping[str, Any]) -> None:
+    """Check the keys of ``trainer`` against Lightning's own signature, and the ranges that it would trip over later.
+
+    Raises:
+        ArnError: naming the key, ``trainer.KEY``.
+    """
+    from pytorch_lightning import Trainer
+
+    for key in _TRAINER_OWN:
+        if key in options:
+            raise ArnError(f"trainer.{key}: arn train sets it; choose by {key}= where there is such a group")
+    # `auto` is a precision of ours, which the device decides.
+    theirs = {key: value for key, value in options.items() if (key, value) != ("precision", "auto")}
+    check_arguments(Trainer, theirs, "trainer")
+    for key, limit in _TRAINER_LIMITS.items():
+        limit.check(f"trainer.{key}", options.get(key))
