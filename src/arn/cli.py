@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if arguments[0] in ("-sc", "--shell-completion"):
         return _complete(arguments)
-    verb, rest = arguments[0], arguments[1:]
+    verb, *rest = arguments
     if verb not in VERBS:
         print(f"arn: no verb {verb!r}; there are {', '.join(VERBS)}", file=sys.stderr)
         return 2

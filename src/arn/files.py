@@ -18,7 +18,6 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises ArnError naming the path when that fails; the neighbour is removed and an older file is left as it was.
     """
-    path = Path(path)
     passing = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,6 @@
 """The folder of a training: what lies where, what is in it, and who may write to it.
 
 Nobody else spells a file name of a run. A folder is moved or copied as a whole, so nothing in it holds its own address.
-
-| file | what |
-| --- | --- |
-| `config.yaml` | the resolved config |
-| `metrics.json` | the record: scores, times, versions. Written last but for figures: a run that has it is finished |
-| `checkpoints/best.ckpt`, `checkpoints/last.ckpt` | the network by validation, and where to go on |
-| `validation.jsonl` | a line a validation: step, epoch and scores |
-| `per_image.npz`, `per_image.csv` | every test picture's scores, whole and to be read |
-| `splits.json` | which pictures trained, validated and were left for test; not for drawn scenes |
-| `figures/`, `csv/`, `wandb.id`, `.lock` | drawn maps and curves, logged values, W&B's name of the run, the lock |
 """
 
 from __future__ import annotations
@@ -23,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arn.config.identity import run_hash
-from arn.config.instantiate import to_plain
+from arn.config.schema import to_plain
 from arn.errors import ArnError
 from arn.files import write_atomically
 
@@ -34,24 +24,22 @@ if TYPE_CHECKING:
 class Run:
     """A training's folder, which need not exist yet.
 
-    >>> run = Run("outputs/train/2026-11-27/10-00-00_arn_lite")
-    >>> run.finished
-    True
-    >>> run.record()["test"]["ECSSD"]["max_f"]
+    >>> Run("outputs/train/2026-11-27/10-00-00_arn_lite").record()["test"]["ECSSD"]["max_f"]
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.name = self.folder.name
-        self.config_file = self.folder / "config.yaml"
+        self.config_file = self.folder / "config.yaml"  # resolved
+        # Scores, times, versions. Written last but for figures: a run that has it is finished.
         self.record_file = self.folder / "metrics.json"
         self.checkpoints = self.folder / "checkpoints"
-        self.best = self.checkpoints / "best.ckpt"
-        self.last = self.checkpoints / "last.ckpt"
-        self.validations_file = self.folder / "validation.jsonl"
-        self.rows_file = self.folder / "per_image.npz"
+        self.best = self.checkpoints / "best.ckpt"  # by validation
+        self.last = self.checkpoints / "last.ckpt"  # where to go on
+        self.validations_file = self.folder / "validation.jsonl"  # a line a validation: step, epoch and scores
+        self.rows_file = self.folder / "per_image.npz"  # every test picture's scores, curves included
         self.rows_csv = self.folder / "per_image.csv"
-        self.splits_file = self.folder / "splits.json"
+        self.splits_file = self.folder / "splits.json"  # which pictures train, validate and test; not of drawn scenes
         self.figures = self.folder / "figures"
         self.logged_values = self.folder / "csv" / "metrics.csv"  # the CSV logger's: a line a step that was logged
         self.wandb_id = self.folder / "wandb.id"  # what W&B knows the run by, so that a resumed run goes on as it
@@ -59,8 +47,6 @@ class Run:
 
     def __str__(self) -> str:
         return str(self.folder)
-
-    # -- which runs there are
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Path) -> Run:
@@ -81,16 +67,14 @@ class Run:
         """Whether there is a checkpoint to go on from."""
         return self.last.is_file() and self.config_file.is_file()
 
-    # -- config and record
-
     def computes(self, key: str) -> bool:
         """Whether a finished run is the one of this :func:`~arn.config.identity.run_hash`."""
         return key in self.hashes()
 
     def hashes(self) -> list[str]:
-        """What a finished run is known by: the hash in its record and, where it is another one, that of its config.
+        """What a finished run is known by: the hash in its record, then that of its config as this ARN reads it.
 
-        They differ where a key came or went since: the config is hashed as this ARN reads it. The config's comes last.
+        They differ where a key came or went since.
         """
         record = self.record()
         if record is None:
@@ -162,19 +146,13 @@ class Run:
         write_atomically(self.config_file, OmegaConf.to_yaml(OmegaConf.create(dict(config))).encode())
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Write the record, the last of what a report reads: a folder that has it is whole."""
+        """Write the record, the last of what a report reads."""
         write_atomically(self.record_file, (json.dumps(record, indent=2) + "\n").encode())
-
-    # -- validations
 
     def validations(self) -> list[dict[str, Any]]:
         """Every validation so far, in order; a line that is not whole (a kill, a look while writing) is left out."""
-        try:
-            lines = self.validations_file.read_text().splitlines()
-        except OSError:
-            return []
         validations = []
-        for line in lines:
+        for line in self.validations_file.read_text().splitlines() if self.validations_file.is_file() else ():
             with contextlib.suppress(ValueError):
                 validations.append(json.loads(line))
         return validations
@@ -189,20 +167,16 @@ class Run:
             kept = [json.dumps(line) + "\n" for line in self.validations() if line["step"] <= step]
             write_atomically(self.validations_file, "".join(kept).encode())
 
-    # -- per-picture scores
-
     def write_rows(self, rows: Mapping[str, Rows]) -> None:
         """Keep every test picture's scores, curves included, by test set."""
         import numpy as np
 
         arrays: dict[str, Any] = {"datasets": np.array(list(rows), dtype=np.str_)}
         for number, table in enumerate(rows.values()):
-            arrays |= {
-                f"{number}.table": table.table,
-                f"{number}.stems": np.array(table.stems, dtype=np.str_),
-                f"{number}.measures": np.array(table.measures, dtype=np.str_),
-                f"{number}.protocol": np.array(table.protocol.name, dtype=np.str_),
-            }
+            arrays[f"{number}.table"] = table.table
+            arrays[f"{number}.stems"] = np.array(table.stems, dtype=np.str_)
+            arrays[f"{number}.measures"] = np.array(table.measures, dtype=np.str_)
+            arrays[f"{number}.protocol"] = np.array(table.protocol.name, dtype=np.str_)
         out = io.BytesIO()
         np.savez_compressed(out, **arrays)
         write_atomically(self.rows_file, out.getvalue())
@@ -226,16 +200,13 @@ class Run:
         rows = {}
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                for number, dataset in enumerate(arrays["datasets"]):
-                    stems = tuple(str(stem) for stem in arrays[f"{number}.stems"])
-                    measures = tuple(str(measure) for measure in arrays[f"{number}.measures"])
+                for number, dataset in enumerate(arrays["datasets"].tolist()):
+                    stems, measures = (tuple(arrays[f"{number}.{what}"].tolist()) for what in ("stems", "measures"))
                     protocol = get_protocol(str(arrays[f"{number}.protocol"]))
-                    rows[str(dataset)] = Rows(protocol, measures, stems, arrays[f"{number}.table"])
+                    rows[dataset] = Rows(protocol, measures, stems, arrays[f"{number}.table"])
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise ArnError(f"{path} cannot be read: it is truncated, damaged or another file ({error})") from error
         return rows
-
-    # -- one training at a time, and going on after a kill
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -252,8 +223,7 @@ class Run:
                 import fcntl  # not there on Windows
 
                 file = stack.enter_context(self.lock_file.open("a"))
-                # Of the process, not of the open file: the loader processes, which outlive a killed training by some
-                # seconds, do not inherit it.
+                # Of the process: loader processes, which outlive a killed training by some seconds, do not inherit it.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 stack.callback(self.lock_file.unlink, missing_ok=True)
             except BlockingIOError as error:
@@ -284,4 +254,4 @@ def first_rank() -> bool:
     """Whether this process is rank 0, which alone writes to a run's folder and to loggers."""
     from lightning_utilities.core.rank_zero import rank_zero_only
 
-    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
+    return not getattr(rank_zero_only, "rank", 0)

@@ -9,9 +9,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from arn.config import config_dir
-from arn.config.arguments import check_arguments
 from arn.config.identity import register_resolvers
 from arn.config.instantiate import instantiate, instantiate_optimizer
+from arn.config.schema import check_arguments
 from arn.errors import ArnError
 
 

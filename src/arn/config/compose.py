@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from arn.config import config_dir
 from arn.config.identity import register_resolvers
-from arn.config.instantiate import to_plain
+from arn.config.schema import to_plain
 from arn.config.upgrade import accept_renamed, upgrade_composed
 from arn.errors import ArnError
 from arn.files import remove_if_empty

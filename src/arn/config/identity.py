@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from arn.config.instantiate import to_plain
+from arn.config.schema import to_plain
 from arn.config.upgrade import upgrade_config
 from arn.networks.variants import variant
 

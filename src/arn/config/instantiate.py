@@ -6,10 +6,9 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
-from arn.config.arguments import check_arguments
+from arn.config.schema import check_arguments, to_plain
 from arn.errors import ArnError
 
 ALLOWED_TARGETS = (
@@ -63,7 +62,7 @@ def instantiate(
 
     Raises:
         ArnError: a target outside ``allowed``; naming the key, an argument that it does not take or of another type
-            (:func:`~arn.config.arguments.check_arguments`), or what the object itself refuses.
+            (:func:`~arn.config.schema.check_arguments`), or what the object itself refuses.
     """
     import hydra.utils
     from hydra.errors import InstantiationException
@@ -109,13 +108,3 @@ def instantiate_optimizer(config: DictConfig | Mapping[str, Any]) -> Any:
         if not str(key).startswith("_") and refusal(instantiate(rest, "optimizer")) is None:
             raise ArnError(f"optimizer.{key}={given[key]}: {error}") from error
     raise ArnError(f"optimizer: {error}") from error
-
-
-def to_plain(config: Any) -> Any:
-    """Dicts, lists, strings and numbers only, interpolations resolved."""
-    if not OmegaConf.is_config(config):
-        return config
-    try:
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ArnError(f"{getattr(error, 'full_key', None) or 'config'}: {str(error).splitlines()[0]}") from error

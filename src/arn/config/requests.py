@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
-from arn.config.arguments import check_arguments
-from arn.config.instantiate import to_plain
-from arn.config.schema import AtLeast, Between, Limit, OneOf, read
+from arn.config.schema import AtLeast, Between, Limit, OneOf, check_arguments, read, to_plain
 from arn.errors import ArnError
 from arn.provenance import cores
 
@@ -230,4 +228,5 @@ def check_trainer(options: Mapping[str, Any]) -> None:
     theirs = {key: value for key, value in options.items() if (key, value) != ("precision", "auto")}
     check_arguments(Trainer, theirs, "trainer")
     for key, limit in _TRAINER_LIMITS.items():
-        limit.check(f"trainer.{key}", options.get(key))
+        if options.get(key) is not None:
+            limit.check(f"trainer.{key}", options[key])

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from arn.config.instantiate import to_plain
+from arn.config.schema import to_plain
 from arn.errors import ArnError
 
 RENAMED = {

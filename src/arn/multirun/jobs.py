@@ -1,16 +1,14 @@
 """The jobs of a sweep: each a training in a process and a folder of its own, skipped when done, resumed when begun.
 
-A job is known by the hash of what it computes (`arn.config.identity.run_hash`), never by its number: a sweep that is
-started again, with more seeds or in another order, finds what it has already.
+A job is known by the hash of what it computes, so that a sweep with more seeds or in another order finds what it has.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,7 +34,7 @@ class Job:
     """One training.
 
     Attributes:
-        name: of its folder, different for each job of the sweep.
+        name: different for each job of the sweep.
         hash: `run_hash` of its config; None for a trial of a search, whose values are drawn, not composed.
         command: verb and, of a named sweep, the sweep.
         overrides: Hydra's, of this job alone.
@@ -142,7 +140,7 @@ class Launcher(Protocol):
 
     def start(self, job: Job, place: int, sweep: Path) -> Handle: ...
 
-    def start_all(self, jobs: Sequence[Job], sweep: Path) -> list[Handle] | None:
+    def start_all(self, jobs: Sequence[Job], sweep: Path) -> Sequence[Handle] | None:
         """All at once, into a queue that keeps to `jobs` itself; None where each is started when a place is free."""
 
     def log(self, job: Job, sweep: Path) -> Path | None:
@@ -167,41 +165,40 @@ def run_jobs(
 ) -> None:
     """Run jobs as places become free, or hand a whole list of them to the launcher's queue.
 
-    An iterator is asked for the next job only when a place is free, so that it can depend on earlier ones.
+    An iterator is asked for the next job only when a place is free, so that it can depend on earlier ones. Whatever is
+    raised, an interrupt as well, the running jobs are ended first.
 
     Args:
         pause: seconds between looks.
-
-    Whatever is raised, an interrupt as well, the running jobs are ended first.
     """
     watcher = watcher or Watcher()
-    waiting: Iterator[Job] = iter(jobs)
-    free = list(range(launcher.jobs))
+    free = set(range(launcher.jobs))
     running: dict[int, tuple[Job, Handle]] = {}
-    more = True
     try:
         queued = launcher.start_all(jobs, sweep) if isinstance(jobs, Sequence) and jobs else None
         if queued is not None:
-            assert isinstance(jobs, Sequence)
-            running, more = dict(enumerate(zip(jobs, queued, strict=True))), False
-            for job in jobs:
+            running = dict(enumerate(zip(jobs, queued, strict=True)))
+            for job, _ in running.values():
                 watcher.started(job)
+        waiting, more = iter(jobs), queued is None
         while more or running:
             while more and free:
-                job = next(waiting, None)
-                more = job is not None
-                if job is not None:
-                    place = free.pop(0)
-                    running[place] = (job, launcher.start(job, place, sweep))
-                    watcher.started(job)
+                following = next(waiting, None)
+                if following is None:
+                    more = False
+                    break
+                place = min(free)
+                free.remove(place)
+                running[place] = (following, launcher.start(following, place, sweep))
+                watcher.started(following)
             for place, (job, handle) in list(running.items()):
                 status = handle.poll()
-                if status is None and not watcher.gives_up(job):
-                    continue
                 if status is None:
+                    if not watcher.gives_up(job):
+                        continue
                     handle.cancel()
                 del running[place]
-                free = sorted([*free, place])
+                free.add(place)
                 watcher.ended(job, status)
             if running:
                 time.sleep(pause)
@@ -223,26 +220,25 @@ def run_and_tell(
         done: asked of a job that ended with status 0.
     """
     failed: list[str] = []
-    place = {job.name: f"job {number}/{len(jobs)}: {job.name}" for number, job in enumerate(jobs, 1)}
+    title = {job.name: f"job {number}/{len(jobs)}: {job.name}" for number, job in enumerate(jobs, 1)}
 
     class Teller(Watcher):
         def started(self, job: Job) -> None:
             log = launcher.log(job, sweep)
-            tell(f"{place[job.name]}{'' if log is None else f', output in {log}'}")
+            tell(f"{title[job.name]}{'' if log is None else f', output in {log}'}")
 
         def ended(self, job: Job, status: int | None) -> None:
             if status == 0 and done(job):
-                tell(f"{place[job.name]} done")
-                return
-            log = launcher.log(job, sweep)
-            failed.append(f"{job.name} (exit status {status}{'' if log is None else f', see {log}'})")
-            tell(f"{place[job.name]} failed, exit status {status}")
+                tell(f"{title[job.name]} done")
+            else:
+                failed.append(f"{job.name} ({exit_status(launcher, job, sweep, status)})")
+                tell(f"{title[job.name]} failed, exit status {status}")
 
     run_jobs(jobs, launcher, sweep, Teller())
     return failed
 
 
-def value_of(record: dict[str, Any]) -> float:
-    """What a finished run reached at its best validation; NaN where it never validated."""
-    value = record["best"]["value"]
-    return math.nan if value is None else float(value)
+def exit_status(launcher: Launcher, job: Job, sweep: Path, status: int | None) -> str:
+    """Of a job that failed, with the file that says why."""
+    log = launcher.log(job, sweep)
+    return f"exit status {status}{'' if log is None else f', see {log}'}"

@@ -1,9 +1,7 @@
 """Where the jobs of a sweep run: one after the other, several at once with a device each, or on a SLURM cluster.
 
-Thin code of our own rather than Hydra's launcher plugins. Their last releases (hydra-joblib-launcher and
-hydra-submitit-launcher 1.2.0) are of 2022; joblib's cannot give each job a device of its own; and both call the task
-inside a process of theirs, where DDP would start the whole sweep again on every rank. A pool of threads that wait for
-processes needs no library, so joblib is not used. SLURM is submitit's, which is maintained.
+Not by Hydra's launcher plugins, last released in 2022: joblib's cannot give each job a device of its own, and both call
+the task inside a process of theirs, where DDP would start the whole sweep again on every rank.
 """
 
 from __future__ import annotations
@@ -13,12 +11,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from arn.errors import ArnError
 from arn.multirun.jobs import Handle, Job
+from arn.provenance import cores
 
 
 class Process:
@@ -79,14 +78,13 @@ class Local:
         if self.devices:
             return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, self.devices[place]))}
         if self.jobs > 1 and "OMP_NUM_THREADS" not in os.environ:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            return {"OMP_NUM_THREADS": str(max(1, cores // self.jobs))}
+            return {"OMP_NUM_THREADS": str(max(1, cores() // self.jobs))}
         return {}
 
     def start(self, job: Job, place: int, sweep: Path) -> Handle:
         return Process(job, job.environment(**self._own(place)), self.log(job, sweep))
 
-    def start_all(self, jobs: Sequence[Job], sweep: Path) -> list[Handle] | None:
+    def start_all(self, jobs: Sequence[Job], sweep: Path) -> None:
         return None
 
     def log(self, job: Job, sweep: Path) -> Path | None:
@@ -144,22 +142,9 @@ class Submitted:
 
     def cancel(self) -> None:
         self.submitted.cancel()
-        for _ in range(100):
-            if self.submitted.done():
-                return
+        deadline = time.monotonic() + 10
+        while not self.submitted.done() and time.monotonic() < deadline:
             time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Raises ArnError for what the queue refuses, such as a partition that it does not have, in its own words."""
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-
-    try:
-        yield
-    except (FailedJobError, FailedSubmissionError) as error:
-        said = " ".join(str(part).strip("' \n") for part in error.args)  # submitit quotes what sbatch said
-        raise ArnError(f"launcher.options: the queue refused the jobs: {said}") from error
 
 
 class Slurm:
@@ -191,32 +176,31 @@ class Slurm:
             raise ArnError("launcher=slurm: there is no sbatch on this machine; start the sweep on a login node")
 
     def start(self, job: Job, place: int, sweep: Path) -> Handle:
-        executor = self._executor(sweep / "logs" / job.name, f"arn_{job.name}")
-        with _told():
-            submitted = executor.submit(Remote(job))
-        return self._submitted(job, submitted)
+        return self._submit([job], sweep / "logs" / job.name, f"arn_{job.name}")[0]
 
-    def start_all(self, jobs: Sequence[Job], sweep: Path) -> list[Handle] | None:
+    def start_all(self, jobs: Sequence[Job], sweep: Path) -> Sequence[Handle] | None:
         if self.cluster == "local":  # has no queue: all would run at once
             return None
-        executor = self._executor(sweep / "logs" / "%j", f"arn_{sweep.name}", slurm_array_parallelism=self.jobs)
-        with _told(), executor.batch():
-            submitted = [executor.submit(Remote(job)) for job in jobs]
-        return [self._submitted(job, one) for job, one in zip(jobs, submitted, strict=True)]
+        return self._submit(jobs, sweep / "logs" / "%j", f"arn_{sweep.name}", slurm_array_parallelism=self.jobs)
 
-    def _executor(self, logs: Path, name: str, **more: Any) -> Any:
+    def _submit(self, jobs: Sequence[Job], logs: Path, name: str, **more: Any) -> list[Submitted]:
+        """Raises ArnError for what submitit or the queue refuses, such as a partition that it does not have."""
         import submitit
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         executor = submitit.AutoExecutor(folder=logs, cluster=self.cluster)
         try:
             executor.update_parameters(**{"name": name, **more, **self.options})
+            with executor.batch():
+                submitted = [executor.submit(Remote(job)) for job in jobs]
         except (NameError, TypeError, ValueError) as error:
             raise ArnError(f"launcher.options: {error}") from error
-        return executor
-
-    def _submitted(self, job: Job, submitted: Any) -> Handle:
-        self.logs[job.name] = Path(submitted.paths.stdout)
-        return Submitted(submitted)
+        except (FailedJobError, FailedSubmissionError) as error:
+            said = " ".join(str(part).strip("' \n") for part in error.args)  # submitit quotes what sbatch said
+            raise ArnError(f"launcher.options: the queue refused the jobs: {said}") from error
+        for job, one in zip(jobs, submitted, strict=True):
+            self.logs[job.name] = Path(one.paths.stdout)
+        return [Submitted(one) for one in submitted]
 
     def log(self, job: Job, sweep: Path) -> Path | None:
         return self.logs.get(job.name, sweep / "logs")

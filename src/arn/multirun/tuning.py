@@ -1,12 +1,10 @@
 """``arn sweep tune``: a search for hyper-parameters whose study is on disk and whose trials end early when hopeless.
 
-On Optuna itself rather than through Hydra's sweeper for it: that runs each trial to its end inside one process, so it
-can neither prune by epoch nor start ranks. Here a trial is a job like those of a grid, in a process of its own, and the
-search reads its validations along.
+On Optuna itself: Hydra's sweeper for it runs each trial to its end inside one process, so it can neither prune by epoch
+nor start ranks. Here a trial is a job like those of a grid, and the search reads its validations along.
 
-The study is a journal (`<sweep>/study.journal`), an append-only file that any number of processes may write to, network
-file systems included; it needs no database. A trial that a kill cut off is asked for again with the same values, which
-is the same job by the hash of its config, so it goes on from its last checkpoint.
+The study is a journal (`<sweep>/study.journal`) that any number of processes may append to, on network file systems
+too. A trial that a kill cut off is asked for again with the same values: the same job, which goes on where it was.
 """
 
 from __future__ import annotations
@@ -19,11 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arn.config.arguments import as_typed
 from arn.config.compose import Composed
 from arn.config.identity import run_hash
+from arn.config.schema import as_typed
 from arn.errors import ArnError
-from arn.multirun.jobs import Job, Launcher, Watcher, run_jobs, value_of
+from arn.multirun.jobs import Job, Launcher, Watcher, exit_status, run_jobs
 
 KEYS = ("trials", "seed", "startup", "pruner", "warmup", "space")
 PRUNERS = ("median", "hyperband", "none")
@@ -41,18 +39,21 @@ def tune(composed: Sequence[Composed], command: Sequence[str], launcher: Launche
     options = checked(base.config["tune"], base.config)
     monitor, mode = base.config["checkpoint"]["monitor"], base.config["checkpoint"]["mode"]
     study = open_study(place, options, mode, f"{run_hash(base.config)} {sorted(options['space'].items())!r}")
-    _ask_again(study)
+    states = _optuna().trial.TrialState
+    for trial in study.get_trials(states=[states.RUNNING]):  # which a kill cut off
+        study.tell(trial.number, state=states.FAIL)
+        if trial.params:
+            study.enqueue_trial(trial.params)
     console.print(f"{place}: a study of {options['trials']} trials, {len(_ended(study))} ended")
     search = Search(study, base, command, launcher, console)
     run_jobs(search.jobs(), launcher, place, search)
-    complete = [trial for trial in study.trials if trial.state == _optuna().trial.TrialState.COMPLETE]
+    complete = study.get_trials(states=[states.COMPLETE])
     if not complete:
         raise ArnError(f"no trial of {place} finished; its logs say why")
     best = study.best_trial
-    overrides = [f"{key}={as_typed(value)}" for key, value in best.params.items()]
     console.print(f"best of {len(complete)} finished trials: {monitor} {best.value:.4f}, {best.user_attrs['run']}")
     given = [override for override in base.overrides if not override.lstrip("+~").startswith("tune")]
-    console.print(f"train it: {shlex.join(['arn', 'train', *given, *overrides])}")
+    console.print(f"train it: {shlex.join(['arn', 'train', *given, *_overrides(best.params)])}")
 
 
 class Search(Watcher):
@@ -69,18 +70,24 @@ class Search(Watcher):
     def jobs(self) -> Iterator[Job]:
         while len(_ended(self.study)) + len(self.trials) < self.options["trials"]:
             trial = self.study.ask()
-            job = _job(self.base, self.command, suggest(trial, self.options["space"]), self.base.sweep)
+            job = self.job({key: suggest(trial, key, one) for key, one in self.options["space"].items()})
             trial.set_user_attr("run", job.name)
             if job.name in self.trials:  # the sampler drew what is running at this moment
                 self.study.tell(trial, state=self.states.FAIL)
                 continue
             self.trials[job.name], self.reported[job.name] = trial, 0
-            values = " ".join(f"{key}={as_typed(value)}" for key, value in trial.params.items())
-            self.console.print(f"trial {trial.number + 1}, {job.name}: {values}")
+            self.console.print(f"trial {trial.number + 1}, {job.name}: {' '.join(_overrides(trial.params))}")
             if job.record() is not None:  # finished before a kill, or drawn a second time
                 self.ended(job, 0)
             else:
                 yield job
+
+    def job(self, sampled: Mapping[str, Any]) -> Job:
+        """A trial, known by the search and its values: drawn again, it is the same run."""
+        drawn = json.dumps([run_hash(self.base.config), sampled], sort_keys=True)
+        name = f"trial_{hashlib.sha256(drawn.encode()).hexdigest()[:8]}"
+        overrides = (*self.base.overrides, *_overrides(sampled))
+        return Job(name, self.base.sweep / name, None, tuple(self.command), overrides)
 
     def gives_up(self, job: Job) -> bool:
         """Report new validations; True when the pruner gives the trial up."""
@@ -94,20 +101,20 @@ class Search(Watcher):
 
     def ended(self, job: Job, status: int | None) -> None:
         record = job.record() if status == 0 else None
-        value = math.nan if record is None else value_of(record)
-        if math.isfinite(value):
+        value = None if record is None else record["best"]["value"]
+        finite = value is not None and math.isfinite(value)
+        if finite:
             self.gives_up(job)  # for the validations that were not seen yet
         trial = self.trials.pop(job.name)
         if status is None:
             self.study.tell(trial, state=self.states.PRUNED)
             outcome = f"given up after {self.reported[job.name]} validations"
-        elif math.isfinite(value):
+        elif finite:
             self.study.tell(trial, value)
             outcome = f"{self.monitor} {value:.4f}"
         else:
             self.study.tell(trial, state=self.states.FAIL)
-            log = self.launcher.log(job, self.base.sweep)
-            outcome = f"failed (exit status {status}{'' if log is None else f', see {log}'})"
+            outcome = f"failed ({exit_status(self.launcher, job, self.base.sweep, status)})"
             self.failed.append(job.name)
         self.console.print(f"trial {trial.number + 1}, {job.name}: {outcome}")
         if len(self.failed) >= 3 and not _ended(self.study):
@@ -158,22 +165,19 @@ def open_study(place: Path, options: Mapping[str, Any], mode: str, of: str) -> A
 
     place.mkdir(parents=True, exist_ok=True)
     path = place / "study.journal"
-    pruners = {
-        "median": lambda: optuna.pruners.MedianPruner(
-            n_startup_trials=min(5, options["startup"]), n_warmup_steps=options["warmup"]
-        ),
-        "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=max(1, options["warmup"])),
-        "none": optuna.pruners.NopPruner,
-    }
-    direction = "minimize" if mode == "min" else "maximize"
+    startup, warmup = options["startup"], options["warmup"]
     try:
-        storage = JournalStorage(JournalFileBackend(str(path)))
+        pruners = {
+            "median": optuna.pruners.MedianPruner(n_startup_trials=min(5, startup), n_warmup_steps=warmup),
+            "hyperband": optuna.pruners.HyperbandPruner(min_resource=max(1, warmup)),
+            "none": optuna.pruners.NopPruner(),
+        }
         study = optuna.create_study(
-            storage=storage,
+            storage=JournalStorage(JournalFileBackend(str(path))),
             study_name="arn",
-            direction=direction,
+            direction="minimize" if mode == "min" else "maximize",
             load_if_exists=True,
-            pruner=pruners[options["pruner"]](),
+            pruner=pruners[options["pruner"]],
         )
     except (ValueError, KeyError) as error:
         raise ArnError(f"{path} cannot be read as a study: {error}") from error
@@ -182,46 +186,26 @@ def open_study(place: Path, options: Mapping[str, Any], mode: str, of: str) -> A
     study.set_user_attr("of", of)
     # Not the seed alone: started again, the sampler would draw once more what it drew at first.
     seed = options["seed"] + len(study.trials)
-    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=options["startup"], constant_liar=True)
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
     return study
 
 
-def suggest(trial: Any, space: Mapping[str, Any]) -> dict[str, Any]:
-    """A value for every key of the space."""
-    found = {}
-    for key, one in space.items():
-        if isinstance(one, Mapping):
-            whole = all(isinstance(one[end], int) for end in ("low", "high"))
-            draw = trial.suggest_int if whole else trial.suggest_float
-            options = {name: value for name, value in one.items() if name in ("log", "step")}
-            found[key] = draw(key, one["low"], one["high"], **options)
-        else:
-            found[key] = trial.suggest_categorical(key, one)
-    return found
+def suggest(trial: Any, key: str, choices: Any) -> Any:
+    """A value of a key: from a list, or between ``low`` and ``high``."""
+    if not isinstance(choices, Mapping):
+        return trial.suggest_categorical(key, choices)
+    whole = isinstance(choices["low"], int) and isinstance(choices["high"], int)
+    return (trial.suggest_int if whole else trial.suggest_float)(key, **choices)
 
 
-def _job(base: Composed, command: Sequence[str], sampled: Mapping[str, Any], place: Path) -> Job:
-    """A trial, known by the search and its values: drawn again, it is the same run."""
-    drawn = json.dumps([run_hash(base.config), sampled], sort_keys=True)
-    name = f"trial_{hashlib.sha256(drawn.encode()).hexdigest()[:8]}"
-    overrides = (*base.overrides, *(f"{key}={as_typed(value)}" for key, value in sampled.items()))
-    return Job(name, place / name, None, tuple(command), overrides)
-
-
-def _ask_again(study: Any) -> None:
-    """Trials that a killed search left running are told failed and queued anew with the same values."""
-    state = _optuna().trial.TrialState
-    for one in study.trials:
-        if one.state == state.RUNNING:
-            study.tell(one.number, state=state.FAIL)
-            if one.params:
-                study.enqueue_trial(one.params)
+def _overrides(values: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={as_typed(value)}" for key, value in values.items()]
 
 
 def _ended(study: Any) -> list[Any]:
     """Finished or given up: what counts. Failed ones do not."""
-    state = _optuna().trial.TrialState
-    return [one for one in study.trials if one.state in (state.COMPLETE, state.PRUNED)]
+    states = _optuna().trial.TrialState
+    return study.get_trials(states=[states.COMPLETE, states.PRUNED])
 
 
 def _optuna() -> Any:

@@ -1,8 +1,7 @@
 """Averages of the weights over training, which are what is validated, kept and tested.
 
 Lightning's own `WeightAveraging` swaps the average in for validation only: tested from a checkpoint after training, it
-puts the raw weights back. Here the average is the network wherever it is judged, panels drawn after a validation
-included, and a checkpoint's ``state_dict`` is the average, so that whatever reads checkpoints uses it. The raw weights
+puts the raw weights back. Here the average is also what panels show and a checkpoint's ``state_dict``. The raw weights
 lie beside it, and a resumed run goes on exactly.
 """
 

@@ -35,7 +35,7 @@ class SameConfig(Callback):
     """Stops every rank when the resolved config of one differs from rank 0's, or its run folder.
 
     Args:
-        folder: of the run. Ranks that something else than Lightning started each make up one by the clock.
+        folder: of the run. Ranks that something else than Lightning started each name one by the clock.
 
     Attributes:
         hash: `run_hash` of this rank's config.
@@ -76,6 +76,11 @@ class Throughput(Callback):
         self.pictures, self.seconds = 0, 0.0
         self._mark = 0.0
 
+    @classmethod
+    def of(cls, trainer: pl.Trainer) -> Throughput:
+        """The trainer's own."""
+        return next(callback for callback in trainer.callbacks if isinstance(callback, cls))  # type: ignore[attr-defined]
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._mark = time.perf_counter()
 
@@ -104,27 +109,20 @@ class ResourceMonitor(Callback):
     loader processes not included.
     """
 
-    def __init__(self) -> None:
-        self._mark, self._pictures = 0.0, 0
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._mark, self._pictures = time.perf_counter(), 0
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._mark, self._pictures = time.perf_counter(), 0
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._seen = Throughput.of(trainer).state_dict()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._pictures += len(batch["picture"]) * trainer.world_size
         if (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        now = time.perf_counter()
+        before, self._seen = self._seen, Throughput.of(trainer).state_dict()
+        pictures, seconds = (self._seen[key] - before[key] for key in ("pictures", "seconds"))
         figures = {
-            "speed/pictures_per_second": self._pictures / max(now - self._mark, 1e-9),
+            "speed/pictures_per_second": pictures / max(seconds, 1e-9),
             "memory/peak_mb": peak_memory(pl_module.device) / 1e6,
         }
-        self._mark, self._pictures = now, 0
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=trainer.global_step)
 

@@ -19,22 +19,18 @@ from arn.training.task import SaliencyTask
 
 
 def pairs_once(
-    datamodule: SaliencyDataModule, side: int, seed: int, report: bool = False, every: float = 15.0
+    datamodule: SaliencyDataModule, side: int, seed: int, report: bool
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Every training pair at side x side, not augmented, in the order of its seed; the same on every rank.
-
-    Args:
-        report: print how far it is, a line every so many seconds.
-    """
+    """Every training pair at side x side, not augmented, in the order of its seed; ``report`` prints how far it is."""
     source = datamodule.training_source
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(source.stems))
     reported = time.perf_counter()
-    for done, index in enumerate(order):
+    for done, index in enumerate(order, 1):
         picture, mask = source.read(int(index))
         yield resize(picture, side, side), resize(mask, side, side)
-        if report and time.perf_counter() - reported > every:
+        if report and time.perf_counter() - reported > 15:
             reported = time.perf_counter()
-            print(f"learning: {done + 1}/{len(order)} pictures", flush=True)
+            print(f"learning: {done}/{len(order)} pictures", flush=True)
 
 
 def fit(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModule, run: Run, resumed: bool) -> None:
@@ -54,7 +50,7 @@ def fit(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModule,
             network.learn(pairs, task.seed)
         except ValueError as error:
             raise ArnError(f"data.train: {error}") from error
-        throughput = next(callback for callback in trainer.callbacks if isinstance(callback, Throughput))  # type: ignore[attr-defined]
+        throughput = Throughput.of(trainer)
         throughput.pictures = len(datamodule.training_source.stems)
         throughput.seconds = time.perf_counter() - begun
     checkpoint = str(run.last) if resumed else None

@@ -105,8 +105,7 @@ class SaliencyLoss(nn.Module):
         return loss
 
     def forward(self, outputs: Sequence[Tensor], masks: Tensor) -> Tensor:
-        final, *sides = outputs
-        loss = self.one(final, masks)
-        for side in sides if self.side_weight else ():
+        loss = self.one(outputs[0], masks)
+        for side in outputs[1:] if self.side_weight else ():
             loss = loss + self.side_weight * self.one(side, masks)
         return loss

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from arn.provenance import processor, provenance
 from arn.runs import Run
 from arn.training.callbacks import Throughput
 from arn.training.task import SaliencyTask
-
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "timm", "numpy")
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,6 @@ class Outcome:
     value: float | None
     step: int
 
-    @property
-    def score(self) -> float:
-        """What a search optimises: NaN where there is no value."""
-        return math.nan if self.value is None else self.value
-
 
 def judge(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModule, run: Run, monitor: str) -> Outcome:
     """Score the best checkpoint of a trainer that has trained.
@@ -61,7 +53,7 @@ def judge(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModul
     """
     weights = weights_by_rank(trainer, task.network)
     # Now: to validate or test from a checkpoint sets every callback back to what it was when that was written.
-    throughput = next(callback for callback in trainer.callbacks if isinstance(callback, Throughput))  # type: ignore[attr-defined]
+    throughput = Throughput.of(trainer)
     pictures, seconds = throughput.pictures, throughput.seconds
     checkpoints: Any = trainer.checkpoint_callback
     if not checkpoints.best_model_path:
@@ -104,22 +96,19 @@ def weights_by_rank(trainer: pl.Trainer, network: torch.nn.Module) -> list[str]:
 
 def baselines(source: Source) -> dict[str, dict[str, float]]:
     """MAE and max F of maps that look at nothing: all black, and a centred Gaussian (sigma: a quarter side)."""
-    scores = {
-        name: SaliencyMetrics(
-            protocol="arn2018", measures=("mae", "f"), sync_on_compute=False
-        )  # rank 0 alone does this
-        for name in ("blank", "centre blob")
-    }
+    blank, centred = (  # of rank 0 alone
+        SaliencyMetrics(protocol="arn2018", measures=("mae", "f"), sync_on_compute=False) for _ in range(2)
+    )
     for index in range(len(source.stems)):
         mask = source.mask(index)
         height, width = mask.shape
         y = (np.arange(height) + 0.5) / height - 0.5
         x = (np.arange(width) + 0.5) / width - 0.5
         blob = np.exp(-(y[:, None] ** 2 + x[None, :] ** 2) / (2 * 0.25**2)).astype(np.float32)
-        scores["blank"].update([np.zeros_like(blob)], [mask])
-        scores["centre blob"].update([blob], [mask])
-    computed = {name: metric.compute() for name, metric in scores.items()}
-    return {name: {"mae": float(values["mae"]), "max_f": float(values["max_f"])} for name, values in computed.items()}
+        blank.update([np.zeros_like(blob)], [mask])
+        centred.update([blob], [mask])
+    computed = {"blank": blank.compute(), "centre blob": centred.compute()}
+    return {name: {key: float(scores[key]) for key in ("mae", "max_f")} for name, scores in computed.items()}
 
 
 def seconds_per_map(predictor: Predictor, datamodule: SaliencyDataModule, pictures: int = 8) -> float:
@@ -136,7 +125,8 @@ def seconds_per_map(predictor: Predictor, datamodule: SaliencyDataModule, pictur
 
 def machine(command: str) -> Mapping[str, Any]:
     """Versions, command and machine, for the record."""
-    made_by = provenance(PACKAGES)
+    packages = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "albumentations", "timm", "numpy")
+    made_by = provenance(packages)
     return {
         "versions": {"arn": made_by["arn"], **made_by["versions"]},
         "commit": made_by["commit"],

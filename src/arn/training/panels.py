@@ -26,12 +26,8 @@ def panel(picture: NDArray[np.uint8], mask: NDArray[np.uint8], saliency: NDArray
     """Picture, mask and map side by side: uint8 RGB, ``side`` high."""
     height, width = picture.shape[:2]
     shape = (side, max(1, round(width * side / height)))
-    gray = [mask, np.uint8(np.round(saliency * 255))]
-    parts = [
-        resize(picture, *shape),
-        *(cv2.cvtColor(resize(np.asarray(one), *shape), cv2.COLOR_GRAY2RGB) for one in gray),
-    ]
-    return np.concatenate(parts, axis=1)
+    gray = [resize(one, *shape) for one in (mask, np.round(saliency * 255).astype(np.uint8))]
+    return np.concatenate([resize(picture, *shape), *(cv2.cvtColor(one, cv2.COLOR_GRAY2RGB) for one in gray)], axis=1)
 
 
 def draw_panels(
@@ -45,17 +41,17 @@ def draw_panels(
         panels.append(panel(picture, mask, predictor.predict(picture), side))
     width = max(image.shape[1] for image in panels)
     padded = [_centred(image, side + 4, width + 8) for image in panels]
-    while len(padded) % columns:
-        padded.append(np.full_like(padded[0], 255))
+    padded += [np.full_like(padded[0], 255)] * (-len(padded) % columns)
     lines = [np.concatenate(padded[start : start + columns], axis=1) for start in range(0, len(padded), columns)]
     return np.concatenate(lines, axis=0)
 
 
 def _centred(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """The image in the middle of a white height x width."""
+    sheet = np.full((height, width, 3), 255, np.uint8)
     top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
-    below, right = height - image.shape[0] - top, width - image.shape[1] - left
-    return np.pad(image, ((top, below), (left, right), (0, 0)), constant_values=255)
+    sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return sheet
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:
@@ -82,8 +78,7 @@ class Panels(Callback):
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(datamodule, SaliencyDataModule)
         network: Any = pl_module.network
-        predictor = Predictor(network, {}, pl_module.device)
-        sheet = draw_panels(predictor, datamodule.validation_source, self.rows)
+        sheet = draw_panels(Predictor(network, {}, pl_module.device), datamodule.validation_source, self.rows)
         write_png(self.run.figures / "validation.png", sheet)
         for logger in self.loggers:
             logger.images("validation", [ShownImage(sheet)], trainer.global_step)

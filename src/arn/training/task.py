@@ -67,8 +67,8 @@ class SaliencyTask(pl.LightningModule):
 
     Args:
         network: ``forward(pictures) -> tuple of logits``, the final map's first.
-        request: what was asked for: loss (``loss(outputs, masks) -> scalar``), optimiser, the arguments of
-            :class:`Schedule` but ``steps``, the backbone's learning rate and norms, and the seed.
+        request: of it loss (``loss(outputs, masks) -> scalar``), optimizer, schedule, backbone_lr,
+            freeze_backbone_norm and seed.
         config: the run's resolved config, plain containers; stored in every checkpoint.
         test_names: names of the test sets, in the order of the test loaders.
         total_steps: optimiser steps of the whole run, for the schedule. Lightning's own estimate would set up the
@@ -95,14 +95,11 @@ class SaliencyTask(pl.LightningModule):
         self.test_rows: dict[str, Rows] = {}
         # In 8 bits, as maps are on disk: what training says of a test set is what `arn bench` says of it.
         self.val_scores = SaliencyMetrics(protocol="arn2018", measures=("mae", "f"), eight_bit=True)
-        self.test_scores = nn.ModuleDict(
-            {
-                _module_name(name): SaliencyMetrics(
-                    protocol="arn2018", measures=("mae", "f"), eight_bit=True, keep_rows=True
-                )
-                for name in self.test_names
-            }
-        )
+        self.test_scores = [
+            SaliencyMetrics(protocol="arn2018", measures=("mae", "f"), eight_bit=True, keep_rows=True)
+            for _ in self.test_names
+        ]
+        self.add_module("test_metrics", nn.ModuleList(self.test_scores))
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Float pictures B x 3 x H x W in 0..1 -> tuple of logits."""
@@ -147,40 +144,27 @@ class SaliencyTask(pl.LightningModule):
         self.log("val/mae", scores["mae"], prog_bar=True, rank_zero_only=False)
         self.log("val/max_f", scores["max_f"], prog_bar=True, rank_zero_only=False)
 
-    def _test_metric(self, index: int) -> SaliencyMetrics:
-        metric = self.test_scores[_module_name(self.test_names[index])]
-        assert isinstance(metric, SaliencyMetrics)
-        return metric
-
     def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._score(batch, self._test_metric(dataloader_idx))
+        self._score(batch, self.test_scores[dataloader_idx])
 
     def on_test_epoch_end(self) -> None:
-        for index, name in enumerate(self.test_names):
-            scores = self._test_metric(index).compute()
-            self.test_rows[name] = self._test_metric(index).rows()
-            self._test_metric(index).reset()
+        for name, metric in zip(self.test_names, self.test_scores, strict=True):
+            scores = metric.compute()
+            self.test_rows[name] = metric.rows()
+            metric.reset()
             self.log_dict({f"test/{name}/{key}": scores[key] for key in ("mae", "max_f")})
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         backbone = self.network.backbone
         if backbone is None or self.request.backbone_lr == 1.0:
-            groups: list[dict[str, Any]] = [{"params": list(self.network.parameters())}]
+            optimizer = self.optimizer([{"params": list(self.network.parameters())}])
         else:
             slow = {id(parameter) for parameter in backbone.parameters()}
-            groups = [
-                {"params": [p for p in self.network.parameters() if id(p) not in slow]},
-                {"params": list(backbone.parameters())},
-            ]
-        optimizer = self.optimizer(groups)
-        if len(optimizer.param_groups) > 1:
+            others = [parameter for parameter in self.network.parameters() if id(parameter) not in slow]
+            optimizer = self.optimizer([{"params": others}, {"params": list(backbone.parameters())}])
             optimizer.param_groups[1]["lr"] *= self.request.backbone_lr
         scheduler = LambdaLR(optimizer, Schedule(self.total_steps, **self.request.schedule))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[CONFIG_KEY] = self.config
-
-
-def _module_name(name: str) -> str:
-    return name.replace(".", "_").replace("/", "_")

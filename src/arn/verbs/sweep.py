@@ -7,6 +7,7 @@ finished job is skipped, a begun one resumes from its last checkpoint. ``arn rep
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,8 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def main(arguments: list[str]) -> None:
-    before = ["", *arguments]  # `--cfg job` takes the word after it
-    words = [
-        word for flag, word in zip(before, arguments, strict=False) if flag not in ("--cfg", "-c", "--package", "-p")
-    ]
+    takes_a_word = ("--cfg", "-c", "--package", "-p")
+    words = [word for flag, word in pairwise(["", *arguments]) if flag not in takes_a_word]
     name = next((word for word in words if not word.startswith("-") and "=" not in word), None)
     if name is None:
         if arguments:
@@ -94,12 +93,11 @@ def sweep(composed: Sequence[Composed], command: Sequence[str]) -> None:
     Raises:
         ArnError: a job that failed, named with its log, after all others were run; or no folder for the sweep.
     """
-    first = composed[0]
-    launcher: Launcher = instantiate(first.config["launcher"], "launcher")
-    place = first.sweep
+    config, place = composed[0].config, composed[0].sweep
+    launcher: Launcher = instantiate(config["launcher"], "launcher")
     again = f"the same command goes on where it stopped, with hydra.sweep.dir={place} where that is not its own folder"
     try:
-        if first.config.get("tune"):
+        if config.get("tune"):
             from arn.multirun.tuning import tune
 
             tune(composed, command, launcher, place, console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -45,8 +46,7 @@ class Training:
     """One training that was asked for.
 
     Attributes:
-        request: the config, typed.
-        config: the same as plain containers, which is what checkpoints store and what is hashed; without ``resume``.
+        config: the request as plain containers, without ``resume``: what checkpoints store and what is hashed.
         command: as it was typed, for the record.
         begun: when it was asked for, seconds.
     """
@@ -60,11 +60,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a training is made of.
-
-    Attributes:
-        backbone_weights: where the weights came from that the network starts with.
-    """
+    """What a training is made of; ``backbone_weights`` is where those came from that the network starts with."""
 
     datamodule: SaliencyDataModule
     task: SaliencyTask
@@ -121,11 +117,10 @@ def train(training: Training) -> float:
                 "precision": str(trainer.precision),
             }
             finish_run(training, parts, outcome, facts, loggers)
-    return outcome.score
+    return math.nan if outcome.value is None else outcome.value
 
 
 def build(training: Training) -> Parts:
-    """Data, network, loss and optimiser, as the config names them."""
     request = training.request
     datamodule: SaliencyDataModule = instantiate(request.data, "data")
     datamodule.setup()
@@ -137,13 +132,8 @@ def build(training: Training) -> Parts:
         origin = load_network(request.start_from)[0].state_dict()
         load_weights(network, origin, f"start_from={request.start_from}")
         backbone_weights = request.start_from
-    task = SaliencyTask(
-        network,
-        request,
-        config=training.config,
-        test_names=datamodule.test_names,
-        total_steps=count_steps(datamodule, request.trainer),
-    )
+    steps = count_steps(datamodule, request.trainer)
+    task = SaliencyTask(network, request, training.config, test_names=datamodule.test_names, total_steps=steps)
     return Parts(datamodule, task, backbone_weights)
 
 
@@ -161,13 +151,13 @@ def start_run(training: Training, parts: Parts, loggers: list[TrainingLogger]) -
 
 def fit(trainer: pl.Trainer, training: Training, parts: Parts) -> None:
     """Train to the end, from the last checkpoint where the run is resumed."""
-    task, datamodule, run = parts.task, parts.datamodule, training.run
-    resumed = bool(training.request.resume)
+    task, datamodule = parts.task, parts.datamodule
+    checkpoint = training.run.last if training.request.resume else None
     task.network.to(memory_format=torch.channels_last)
     if isinstance(task.network, GradientFreeNetwork):
-        gradient_free.fit(trainer, task, datamodule, run, resumed)
+        gradient_free.fit(trainer, task, datamodule, training.run, resumed=checkpoint is not None)
     else:
-        trainer.fit(task, datamodule=datamodule, ckpt_path=str(run.last) if resumed else None, weights_only=True)
+        trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
 
 
 def finish_run(
@@ -201,22 +191,17 @@ def finish_run(
     run.finish(record)  # last of what `arn report` reads: a folder that has it is whole
     draw_curve(run)
     panels = draw_test_panels(predictor, datamodule.test_sources, run, request.panels, loggers)
+    shown = {f"test/{name}/{key}": value for name, scores in outcome.test.items() for key, value in scores.items()}
+    for key in ("parameters", "training_seconds", "seconds_per_picture", "seconds_per_map", "config_hash"):
+        shown[key] = record[key]
     for logger in loggers:
-        show(logger, record, run)
+        logger.summary(shown)
+        logger.artifact(request.name, "model", [run.best], {"best": record["best"]})
     console.print(terminal.scores(record))
     for path in panels:
         console.print(f"panels:     {path}")
     console.print(f"checkpoint: {run.best}")
     console.print(f"record:     {run.record_file}")
-
-
-def show(logger: TrainingLogger, record: dict[str, Any], run: Run) -> None:
-    """The scores as summary and the best checkpoint as artifact."""
-    shown = {f"test/{name}/{key}": value for name, scores in record["test"].items() for key, value in scores.items()}
-    for key in ("parameters", "training_seconds", "seconds_per_picture", "seconds_per_map", "config_hash"):
-        shown[key] = record[key]
-    logger.summary(shown)
-    logger.artifact(record["name"], "model", [run.best], {"best": record["best"]})
 
 
 def draw_curve(run: Run) -> None:
