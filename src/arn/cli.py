@@ -88,10 +88,7 @@ def _help(verb: str) -> str:
 
 
 def _complete(arguments: list[str]) -> int:
-    """Hydra's completion of keys and choices, of verbs as well: ``eval "$(arn -sc install=bash)"``, or zsh or fish.
-
-    The shell hands over the line as typed, of which Hydra is told what comes after the verb.
-    """
+    """Hydra's completion of keys and choices, and of verbs; Hydra is told what comes after the verb on the line."""
     verb, keys = "train", ""
     if any(argument.startswith("query=") for argument in arguments):
         verb, typed, keys = os.environ.get("COMP_LINE", "").partition(" ")[2].lstrip().partition(" ")

@@ -21,16 +21,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     passing = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            passing.write_bytes(data)
-            os.replace(passing, path)
-        except BaseException:
-            passing.unlink(missing_ok=True)
-            raise
+        passing.write_bytes(data)
+        os.replace(passing, path)
     except OSError as error:
         raise ArnError(
             f"Cannot write {path}: {error.strerror or error}. Free the disk or choose another folder."
         ) from error
+    finally:
+        with suppress(OSError):  # moved, if all went well
+            passing.unlink()
 
 
 def make_folder(folder: Path) -> None:
@@ -52,8 +51,7 @@ def remove_if_empty(folder: Path) -> None:
 def new_folder(output: Path) -> Iterator[Path]:
     """A folder to fill beside ``output`` that takes its place at the end; on an error nothing is left or changed.
 
-    Raises:
-        ArnError: there is no room, or no right to write.
+    Raises ArnError where that is one of the disk.
     """
     place = output.resolve()
     made = [folder for folder in place.parents if not folder.exists()]
@@ -65,13 +63,10 @@ def new_folder(output: Path) -> Iterator[Path]:
             yield passing
             if place.exists():
                 os.replace(place, former)
-            try:
-                os.replace(passing, place)
-            except OSError:
-                if former.exists():
-                    os.replace(former, place)
-                raise
+            os.replace(passing, place)
         except BaseException:
+            if former.exists():
+                os.replace(former, place)
             shutil.rmtree(passing, ignore_errors=True)
             for folder in made:
                 with suppress(OSError):  # not empty: somebody else's by now

@@ -23,16 +23,12 @@ def provenance(packages: Sequence[str] = ("numpy", "numba", "opencv-python-headl
     for name in packages:
         with contextlib.suppress(PackageNotFoundError):
             versions[name] = version(name)
-    return {"arn": version("arn-saliency"), "commit": _commit(), "versions": versions}
-
-
-def _commit() -> str | None:
-    here = Path(__file__).resolve().parent
+    checkout, commit = Path(__file__).resolve().parents[2], ""
     git = shutil.which("git")
-    if git is None or not (here.parents[1] / ".git").exists():
-        return None
-    told = subprocess.run([git, "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return told.stdout.strip() or None
+    if git is not None and (checkout / ".git").exists():
+        command = [git, "-C", str(checkout), "rev-parse", "HEAD"]
+        commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return {"arn": version("arn-saliency"), "commit": commit or None, "versions": versions}
 
 
 def processor_name() -> str:

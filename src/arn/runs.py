@@ -12,8 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from arn.config.compose import read_config
 from arn.config.identity import run_hash
 from arn.config.schema import to_plain
+from arn.config.upgrade import upgrade_config
 from arn.errors import ArnError
 from arn.files import write_atomically
 
@@ -87,19 +91,11 @@ class Run:
     def config(self) -> dict[str, Any]:
         """The resolved config, plain containers, in the present spelling of its keys.
 
-        Raises:
-            ArnError: it is missing or cannot be read.
+        Raises ArnError where it is missing or cannot be read.
         """
-        from omegaconf import OmegaConf
-
-        from arn.config.upgrade import upgrade_config
-
         if not self.config_file.is_file():
             raise ArnError(f"there is no {self.config_file}; name the folder of a run of arn train")
-        try:
-            config: Any = OmegaConf.to_container(OmegaConf.load(self.config_file))
-        except Exception as error:  # YAML's and OmegaConf's errors share no base class
-            raise ArnError(f"{self.config_file} cannot be read as a config: {str(error).splitlines()[0]}") from error
+        config: Any = OmegaConf.to_container(read_config(self.config_file))
         if not isinstance(config, dict):
             raise ArnError(f"{self.config_file} is no config: it holds no keys")
         return upgrade_config(config)
@@ -110,8 +106,6 @@ class Run:
         Raises:
             ArnError: there is no config, or an override that is more than one value of a key that is there.
         """
-        from omegaconf import DictConfig, OmegaConf
-
         try:
             config = OmegaConf.create(self.config())
         except ArnError as error:
@@ -139,8 +133,6 @@ class Run:
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write the config. An earlier record goes: until the next one, the run is not finished."""
-        from omegaconf import OmegaConf
-
         self.folder.mkdir(parents=True, exist_ok=True)
         self.record_file.unlink(missing_ok=True)
         write_atomically(self.config_file, OmegaConf.to_yaml(OmegaConf.create(dict(config))).encode())
@@ -182,11 +174,7 @@ class Run:
         write_atomically(self.rows_file, out.getvalue())
 
     def rows(self) -> dict[str, Rows]:
-        """What :meth:`write_rows` kept, by test set.
-
-        Raises:
-            ArnError: the file is missing, damaged or another one.
-        """
+        """What :meth:`write_rows` kept, by test set. Raises ArnError where that is missing or damaged."""
         from zipfile import BadZipFile
 
         import numpy as np
@@ -212,8 +200,7 @@ class Run:
     def lock(self) -> Iterator[None]:
         """Hold the folder against other trainings, as long as this process lives; rank 0 does it for all ranks.
 
-        Raises:
-            ArnError: another process trains in it: two sweeps were started in one folder, or a job was queued twice.
+        Raises ArnError where two sweeps were started in one folder, or a job was queued twice.
         """
         if not first_rank():
             yield
@@ -235,11 +222,7 @@ class Run:
             yield
 
     def resume_point(self) -> Path:
-        """The checkpoint to go on from; what a kill left in the middle of a write is taken away.
-
-        Raises:
-            ArnError: there is none.
-        """
+        """The checkpoint to go on from; what a kill left in the middle of a write is taken away. Raises ArnError."""
         if not self.last.is_file():
             raise ArnError(
                 f"resume={self.folder}: there is no {self.last}; the run wrote no checkpoint yet, start it again "

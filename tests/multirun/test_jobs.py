@@ -14,8 +14,7 @@ from arn.cli import main
 from arn.config.compose import Composed
 from arn.errors import ArnError
 from arn.multirun import jobs
-from arn.multirun.jobs import Job, Watcher, make_jobs, quoted, run_jobs
-from arn.multirun.sweeps import Sweep
+from arn.multirun.jobs import Job, Sweep, Watcher, make_jobs, quoted, run_jobs
 from arn.runs import Run
 
 STUB = (sys.executable, str(Path(__file__).parent / "stub.py"))

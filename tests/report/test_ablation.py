@@ -13,7 +13,7 @@ import pytest
 from arn.cli import main
 from arn.errors import ArnError
 from arn.metrics import SaliencyMetrics
-from arn.multirun.sweeps import Sweep
+from arn.multirun.jobs import Sweep
 from arn.report.ablation import csv, latex, make_report, markdown
 from arn.report.runs import numeric_key, read_runs, reference, variants, write_rows
 from arn.runs import Run

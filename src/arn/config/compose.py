@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from arn.config import config_dir
@@ -23,18 +23,11 @@ from arn.files import remove_if_empty
 
 @dataclass(frozen=True)
 class Composed:
-    """One job of a multirun, not run yet.
+    """One job of a multirun, not run yet."""
 
-    Attributes:
-        overrides: that lead from the primary config to this job; Hydra's own keys are not among them.
-        config: resolved, plain containers.
-        folder: the job's, where ``hydra.sweep.subdir`` names one; else that of the sweep.
-        sweep: the folder of the sweep.
-    """
-
-    overrides: tuple[str, ...]
-    config: dict[str, Any]
-    folder: Path
+    overrides: tuple[str, ...]  # from the primary config to this job; Hydra's own keys are not among them
+    config: dict[str, Any]  # resolved, plain containers
+    folder: Path  # the job's, where ``hydra.sweep.subdir`` names one; else that of the sweep
     sweep: Path
 
 
@@ -78,8 +71,7 @@ def run_hydra(
         multirun: gets the composed jobs of a multirun, all of them and none run yet, in place of the recipe.
 
     Raises:
-        ArnError: an override that Hydra refuses, an output folder that cannot be made, or the recipe's own; of a
-            multirun the first, once the other jobs are done.
+        ArnError: an override that Hydra refuses, an output folder that cannot be made, or the recipe's own.
     """
     register_resolvers()
     from hydra.core.hydra_config import HydraConfig
@@ -131,8 +123,7 @@ def _hydra_arguments(verb: str, arguments: list[str], primary: Path | None) -> l
 def _compose(job: Callable[[DictConfig], object], primary: Path) -> None:
     """Let Hydra compose a primary config by ``sys.argv`` and call the job on each result.
 
-    Raises:
-        ArnError: what Hydra or the system refuses, in one line.
+    Raises ArnError, in one line, for what Hydra or the system refuses.
     """
     import hydra
     from hydra.errors import HydraException
@@ -147,6 +138,14 @@ def _compose(job: Callable[[DictConfig], object], primary: Path) -> None:
         raise ArnError("; ".join(lines)) from error
     except OSError as error:
         raise ArnError(f"{error.strerror or error}: {error.filename or 'the output folder'}") from error
+
+
+def read_config(path: Path) -> Any:
+    """A YAML file as it is. Raises ArnError naming it."""
+    try:
+        return OmegaConf.load(path)
+    except Exception as error:  # YAML's and OmegaConf's errors share no base class
+        raise ArnError(f"{path} cannot be read as a config: {str(error).splitlines()[0]}") from error
 
 
 def without_null(argument: str) -> list[str]:

@@ -35,10 +35,7 @@ def _check_targets(config: Any, place: str, allowed: tuple[str, ...]) -> None:
 
 
 def _find_target(target: str, place: str, allowed: tuple[str, ...]) -> Any:
-    """What a path names, if the path and what it leads to are both of an allowed package.
-
-    ``arn.files.os.remove`` is ``os``'s.
-    """
+    """What a path names, if it and what it leads to are of an allowed package: ``arn.files.os.remove`` is ``os``'s."""
     refused = ArnError(f"{place}._target_={target} is not allowed: only {', '.join(allowed)} may be built")
     if not target.startswith(allowed):
         raise refused
@@ -85,8 +82,7 @@ def instantiate(
 def instantiate_optimizer(config: DictConfig | Mapping[str, Any]) -> Any:
     """The optimiser's class with all arguments but the parameters, tried on one parameter.
 
-    Raises:
-        ArnError: as :func:`instantiate`, and for what torch refuses, naming the key, ``optimizer.lr=-1``.
+    Raises ArnError also for what torch refuses, naming the key, ``optimizer.lr=-1``.
     """
     import torch
 

@@ -145,12 +145,15 @@ class CheckpointOptions:
     minutes: Annotated[float, AtLeast(0)] = 5.0
 
 
+DECAYS = ("none", "cosine", "poly", "step")
+
+
 @dataclass
 class ScheduleOptions:
     """conf/schedule: how the learning rate goes, see :class:`arn.training.task.Schedule`."""
 
     warmup: Annotated[float, Between(0, 1, closed=True)] = 0.0
-    decay: Annotated[str, OneOf("none", "cosine", "poly", "step")] = "none"
+    decay: Annotated[str, OneOf(*DECAYS)] = "none"
     floor: Annotated[float, Between(0, 1, closed=True)] = 0.0
     every: Annotated[int, AtLeast(1)] | None = None
 
@@ -166,7 +169,7 @@ class TrainRequest(Request):
     network: dict[str, Any]
     loss: dict[str, Any]
     optimizer: dict[str, Any]
-    schedule: dict[str, Any]
+    schedule: ScheduleOptions
     trainer: dict[str, Any]
     logger: dict[str, Any] | None = None
     callbacks: dict[str, Any] | None = None
@@ -187,7 +190,6 @@ class TrainRequest(Request):
     @classmethod
     def of(cls, config: Any) -> Self:
         request = read(cls, config)
-        read(ScheduleOptions, request.schedule, place="schedule.")
         check_trainer(request.trainer)
         return request
 
@@ -216,8 +218,7 @@ _TRAINER_OWN = ("logger", "callbacks", "profiler", "plugins", "default_root_dir"
 def check_trainer(options: Mapping[str, Any]) -> None:
     """Check the keys of ``trainer`` against Lightning's own signature, and the ranges that it would trip over later.
 
-    Raises:
-        ArnError: naming the key, ``trainer.KEY``.
+    Raises ArnError naming the key.
     """
     from pytorch_lightning import Trainer
 

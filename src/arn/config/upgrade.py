@@ -56,11 +56,7 @@ def stored_tta(config: Mapping[str, Any]) -> str:
 
 
 def accept_renamed(verb: str, arguments: Sequence[str]) -> list[str]:
-    """A command line whose former keys Hydra takes as additions.
-
-    Raises:
-        ArnError: a key whose meaning is not the verb's any more, with what to write instead.
-    """
+    """A command line whose former keys Hydra takes as additions. Raises ArnError for one that has gone."""
     if any(argument.lstrip("+").partition("=")[0] == "network.mirror" for argument in arguments):
         raise ArnError("network.mirror is test-time augmentation now: tta=flip of arn predict, arn export and arn.load")
     names = RENAMED.get("train" if verb == "sweep" else verb, ())
@@ -68,11 +64,7 @@ def accept_renamed(verb: str, arguments: Sequence[str]) -> list[str]:
 
 
 def upgrade_composed(verb: str, config: DictConfig) -> None:
-    """Move the values of former keys to the present ones, in place.
-
-    Raises:
-        ArnError: a value that the former key did not take.
-    """
+    """Move the values of former keys to the present ones, in place. Raises ArnError for one that never was right."""
     with open_dict(config):
         if "mirror" in RENAMED.get(verb, ()) and "mirror" in config:
             mirror = config.pop("mirror")

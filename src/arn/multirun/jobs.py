@@ -5,6 +5,7 @@ A job is known by the hash of what it computes, so that a sweep with more seeds 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -16,43 +17,28 @@ from typing import Any, Protocol
 from arn.config.compose import Composed
 from arn.config.identity import run_hash
 from arn.errors import ArnError
-from arn.multirun.sweeps import Sweep
+from arn.files import write_atomically
 from arn.runs import Run
 
-PROGRAM = (sys.executable, "-m", "arn")
-"""What starts a job. A module rather than the script, so that Lightning can start the ranks of a job likewise."""
+PROGRAM = (sys.executable, "-m", "arn")  # a module, so that Lightning can start the ranks of a job likewise
 
-EXPECTED = "ARN_CONFIG_HASH"
-"""Set for jobs: the hash of the config that the sweep composed. A job that composes another stops before it trains."""
-
-PARENT = "ARN_ENDS_WITH_PARENT"
-"""Set for jobs: they end, ranks and all, within a second of the process that started them (`arn.cli` watches)."""
+# Set for jobs: the hash of the config that the sweep composed, and that they end with the process that started them.
+EXPECTED, PARENT = "ARN_CONFIG_HASH", "ARN_ENDS_WITH_PARENT"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training.
+    """One training."""
 
-    Attributes:
-        name: different for each job of the sweep.
-        hash: `run_hash` of its config; None for a trial of a search, whose values are drawn, not composed.
-        command: verb and, of a named sweep, the sweep.
-        overrides: Hydra's, of this job alone.
-    """
-
-    name: str
+    name: str  # different for each job of the sweep
     folder: Path
-    hash: str | None
-    command: tuple[str, ...]
-    overrides: tuple[str, ...]
+    hash: str | None  # `run_hash` of its config; None for a trial of a search, whose values are drawn, not composed
+    command: tuple[str, ...]  # verb and, of a named sweep, the sweep
+    overrides: tuple[str, ...]  # Hydra's, of this job alone
     program: tuple[str, ...] = field(default_factory=lambda: PROGRAM)
 
     def record(self) -> dict[str, Any] | None:
-        """The run's metrics.json once it is finished, else None.
-
-        Raises:
-            ArnError: the folder holds the finished run of another config.
-        """
+        """The run's record once it is finished, else None. Raises ArnError where it is one of another config."""
         record = self.run.record()
         if record is not None and self.hash is not None and not self.run.computes(self.hash):
             raise ArnError(
@@ -83,11 +69,36 @@ def quoted(path: Path) -> str:
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+class Sweep:
+    """The folder of a sweep: ``jobs.json`` is the overrides of every job by its name, and a run's folder is called as
+    its job is, or as it was renamed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.jobs_file = folder, folder / "jobs.json"
+
+    def jobs(self) -> dict[str, Sequence[str]]:
+        """Every job that the sweep was ever asked for, in order: its overrides by name."""
+        try:
+            jobs = json.loads(self.jobs_file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return jobs if isinstance(jobs, dict) else {}
+
+    def add_jobs(self, jobs: Mapping[str, Sequence[str]]) -> None:
+        write_atomically(self.jobs_file, json.dumps({**self.jobs(), **jobs}, indent=1).encode())
+
+    def finished(self) -> dict[str, Run]:
+        """Every finished run by each hash that it is known by; the hash of a config goes before that of a record."""
+        runs = [Run(folder) for folder in sorted(self.folder.iterdir())] if self.folder.is_dir() else []
+        hashes = [(run, run.hashes()) for run in runs if run.finished]
+        by_record = {known[0]: run for run, known in hashes if known}
+        return by_record | {known[-1]: run for run, known in hashes if known}
+
+
 def make_jobs(composed: Sequence[Composed], command: Sequence[str]) -> list[Job]:
     """A job for each config, in its own folder of the sweep or in the one where its finished run stands already.
 
-    Raises:
-        ArnError: two jobs that compute the same, or that would write to one folder.
+    Raises ArnError for two jobs that compute the same, or that would write to one folder.
     """
     jobs: list[Job] = []
     finished = {sweep: Sweep(sweep).finished() for sweep in {one.sweep for one in composed}}
@@ -130,13 +141,9 @@ class Handle(Protocol):
 
 
 class Launcher(Protocol):
-    """Where jobs run.
+    """Where jobs run."""
 
-    Attributes:
-        jobs: how many at once; each has a place, 0 .. jobs - 1.
-    """
-
-    jobs: int
+    jobs: int  # how many at once; each has a place, 0 .. jobs - 1
 
     def start(self, job: Job, place: int, sweep: Path) -> Handle: ...
 
@@ -160,18 +167,12 @@ class Watcher:
         """Of the exit status, or None where the watcher gave the job up."""
 
 
-def run_jobs(
-    jobs: Iterable[Job], launcher: Launcher, sweep: Path, watcher: Watcher | None = None, pause: float = 0.2
-) -> None:
-    """Run jobs as places become free, or hand a whole list of them to the launcher's queue.
+def run_jobs(jobs: Iterable[Job], launcher: Launcher, sweep: Path, watcher: Watcher, pause: float = 0.2) -> None:
+    """Run jobs as places become free, or hand a whole list of them to the launcher's queue; look every ``pause`` s.
 
     An iterator is asked for the next job only when a place is free, so that it can depend on earlier ones. Whatever is
     raised, an interrupt as well, the running jobs are ended first.
-
-    Args:
-        pause: seconds between looks.
     """
-    watcher = watcher or Watcher()
     free = set(range(launcher.jobs))
     running: dict[int, tuple[Job, Handle]] = {}
     try:
@@ -180,17 +181,15 @@ def run_jobs(
             running = dict(enumerate(zip(jobs, queued, strict=True)))
             for job, _ in running.values():
                 watcher.started(job)
-        waiting, more = iter(jobs), queued is None
-        while more or running:
-            while more and free:
-                following = next(waiting, None)
-                if following is None:
-                    more = False
-                    break
+        waiting = iter(jobs if queued is None else ())
+        while True:
+            while free and (following := next(waiting, None)) is not None:
                 place = min(free)
                 free.remove(place)
                 running[place] = (following, launcher.start(following, place, sweep))
                 watcher.started(following)
+            if not running:
+                break
             for place, (job, handle) in list(running.items()):
                 status = handle.poll()
                 if status is None:

@@ -6,12 +6,11 @@ the task inside a process of theirs, where DDP would start the whole sweep again
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +19,17 @@ from arn.multirun.jobs import Handle, Job
 from arn.provenance import cores
 
 
-class Process:
+class Process(subprocess.Popen[bytes]):
     """A job as a child of this process."""
-
-    def __init__(self, job: Job, environment: Mapping[str, str], log: Path | None) -> None:
-        with contextlib.ExitStack() as closing:
-            output: Any = None
-            if log is not None:
-                log.parent.mkdir(parents=True, exist_ok=True)
-                output = closing.enter_context(log.open("ab"))
-            self.process = subprocess.Popen(
-                [*job.program, *job.arguments()],
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=None if output is None else subprocess.STDOUT,
-            )
-
-    def poll(self) -> int | None:
-        return self.process.poll()
 
     def cancel(self) -> None:
         """SIGTERM, and SIGKILL after 10 s. Checkpoints are put in place whole, so any moment will do."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM)
+        self.terminate()
         try:
-            self.process.wait(10)
+            self.wait(10)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
+            self.wait()
 
 
 class Local:
@@ -61,14 +42,14 @@ class Local:
             jobs at once. None: jobs see what this process sees, and share the processors evenly.
 
     Raises:
-        ArnError: ``jobs`` below 1, or devices that are no list.
+        ArnError: ``jobs`` below 1, or another word than ``auto``.
     """
 
     def __init__(self, jobs: int = 1, devices: str | Sequence[Any] | None = None) -> None:
         found = visible_devices() if devices == "auto" else devices
-        if isinstance(found, str) or (found is not None and not isinstance(found, Sequence)):
+        if isinstance(found, str):
             raise ArnError(f"launcher.devices={devices}: a list of GPUs, one or a list of them a job, or auto")
-        if not isinstance(jobs, int) or jobs < 1:
+        if jobs < 1:
             raise ArnError(f"launcher.jobs={jobs}: a number of jobs at once, at least 1")
         self.devices = [[one] if not isinstance(one, list | tuple) else list(one) for one in found or ()]
         self.jobs = len(self.devices) or jobs
@@ -82,7 +63,13 @@ class Local:
         return {}
 
     def start(self, job: Job, place: int, sweep: Path) -> Handle:
-        return Process(job, job.environment(**self._own(place)), self.log(job, sweep))
+        command, environment = [*job.program, *job.arguments()], job.environment(**self._own(place))
+        log = self.log(job, sweep)
+        if log is None:
+            return Process(command, env=environment, stdin=subprocess.DEVNULL)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            return Process(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
 
     def start_all(self, jobs: Sequence[Job], sweep: Path) -> None:
         return None
@@ -105,11 +92,11 @@ def visible_devices() -> list[str]:
     return listed.stdout.split()
 
 
+@dataclass
 class Remote:
     """What a node of the cluster runs: the job's process, waited for. Goes there by pickle."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    job: Job
 
     def __call__(self) -> int:
         if self.job.record() is not None:  # finished since it was queued
@@ -127,11 +114,11 @@ class Remote:
         return submitit.helpers.DelayedSubmission(self)
 
 
+@dataclass
 class Submitted:
     """A job in the queue of a cluster."""
 
-    def __init__(self, submitted: Any) -> None:
-        self.submitted = submitted
+    submitted: Any
 
     def poll(self) -> int | None:
         if not self.submitted.done():

@@ -27,15 +27,11 @@ KEYS = ("trials", "seed", "startup", "pruner", "warmup", "space")
 PRUNERS = ("median", "hyperband", "none")
 
 
-def tune(composed: Sequence[Composed], command: Sequence[str], launcher: Launcher, place: Path, console: Any) -> None:
-    """Run the trials that are missing, and print the best.
-
-    Raises:
-        ArnError: a ``tune`` that says too little, a study of another search, no Optuna, or no trial that finished.
-    """
+def tune(composed: Sequence[Composed], command: Sequence[str], launcher: Launcher, console: Any) -> None:
+    """Run the trials that are missing, and print the best. Raises ArnError where none finished."""
     if len(composed) > 1:
         raise ArnError("arn sweep tune searches by itself: give every key one value, and what varies in tune.space")
-    base = composed[0]
+    base, place = composed[0], composed[0].sweep
     options = checked(base.config["tune"], base.config)
     monitor, mode = base.config["checkpoint"]["monitor"], base.config["checkpoint"]["mode"]
     study = open_study(place, options, mode, f"{run_hash(base.config)} {sorted(options['space'].items())!r}")
@@ -122,14 +118,8 @@ class Search(Watcher):
 
 
 def checked(given: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config's ``tune``, whole.
-
-    Args:
-        config: the rest of it, which has every key that is searched over.
-
-    Raises:
-        ArnError: naming the key that is missing or wrong.
-    """
+    """The config's ``tune``, whole. Raises ArnError naming the key that is missing or wrong, or that the rest of the
+    config, which is searched over, has not."""
     if not isinstance(given, Mapping) or set(given) != set(KEYS):
         raise ArnError(f"tune takes {', '.join(KEYS)}, all of them and no others")
     if not isinstance(given["space"], Mapping) or not given["space"]:
@@ -151,20 +141,13 @@ def checked(given: Any, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def open_study(place: Path, options: Mapping[str, Any], mode: str, of: str) -> Any:
-    """The study of this folder, a new one where there is none.
-
-    Args:
-        of: what is searched; a study goes on only with the same.
-
-    Raises:
-        ArnError: the folder holds the study of another search.
-    """
+    """The study of this folder or a new one. Raises ArnError where that is not ``of`` the same search."""
     optuna = _optuna()
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    place.mkdir(parents=True, exist_ok=True)
     path = place / "study.journal"
+    place.mkdir(parents=True, exist_ok=True)
     startup, warmup = options["startup"], options["warmup"]
     try:
         pruners = {

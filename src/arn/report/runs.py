@@ -14,7 +14,7 @@ from arn.config.identity import ASIDE, UNSEEN
 from arn.errors import ArnError
 from arn.files import write_atomically
 from arn.metrics.functional import Rows
-from arn.multirun.sweeps import Sweep
+from arn.multirun.jobs import Sweep
 from arn.report.tables import per_image_csv
 from arn.runs import Run
 

@@ -20,13 +20,13 @@ from arn.errors import ArnError
 class _Average(WeightAveraging):
     """What both averages share: before the first update the average is the network itself."""
 
-    def _follow(self, pl_module: pl.LightningModule) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+        super().on_train_batch_end(trainer, pl_module, *batch)
         if self._latest_update_step == 0 and self._average_model is not None:
             self._average_model.module.load_state_dict(pl_module.state_dict())
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
-            self._follow(pl_module)
             super().on_validation_epoch_start(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -35,17 +35,6 @@ class _Average(WeightAveraging):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_validation_epoch_end(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._follow(pl_module)
-        super().on_train_end(trainer, pl_module)
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        if trainer.state.fn == TrainerFn.FITTING:
-            self._follow(pl_module)
-            super().on_save_checkpoint(trainer, pl_module, checkpoint)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -58,11 +47,8 @@ class ExponentialAverage(_Average):
     """Exponential moving average, updated at every step: average <- d average + (1 - d) weights.
 
     Args:
-        decay: d, in 0..1.
+        decay: d, at least 0 and below 1.
         warmup: d is min(decay, (1 + n) / (10 + n)) at update n, so that a short run does not remember its start.
-
-    Raises:
-        ArnError: a decay outside 0..1.
     """
 
     def __init__(self, decay: float = 0.999, warmup: bool = True) -> None:
@@ -83,11 +69,8 @@ class StochasticAverage(_Average):
     Running statistics of BatchNorm are averaged likewise. It wants a learning rate that stays up: schedule=constant.
 
     Args:
-        start: share of all steps before averaging begins, in 0..1.
+        start: share of all steps before averaging begins, at least 0 and below 1.
         every: steps between two weights that are averaged.
-
-    Raises:
-        ArnError: a share outside 0..1, or ``every`` below 1.
     """
 
     def __init__(self, start: float = 0.75, every: int = 1) -> None:

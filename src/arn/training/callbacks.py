@@ -20,10 +20,7 @@ from arn.runs import Run
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and then moves it there: killed at any moment, the old one still stands.
-
-    Lightning's own goes through the system's temporary folder, from where a move to another disk is a slow copy.
-    """
+    """Lightning's own goes through the system's temporary folder, from where a move to another disk is a slow copy."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         buffer = io.BytesIO()
@@ -32,19 +29,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class SameConfig(Callback):
-    """Stops every rank when the resolved config of one differs from rank 0's, or its run folder.
-
-    Args:
-        folder: of the run. Ranks that something else than Lightning started each name one by the clock.
-
-    Attributes:
-        hash: `run_hash` of this rank's config.
-        by_rank: that of every rank, for the record; filled when the ranks have met.
-    """
+    """Stops every rank when the resolved config of one differs from rank 0's, or its run folder: ranks that something
+    else than Lightning started each name one by the clock."""
 
     def __init__(self, config: dict[str, Any], folder: str | Path = "") -> None:
         self.hash, self.folder = run_hash(config), str(folder)
-        self.by_rank = [self.hash]
+        self.by_rank = [self.hash]  # of every rank, once they have met
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         first = trainer.strategy.broadcast(self.hash)
@@ -66,11 +56,7 @@ class SameConfig(Callback):
 
 
 class Throughput(Callback):
-    """Counts pictures and seconds spent in training steps, loading included, validation not.
-
-    Attributes:
-        pictures, seconds: over the run, earlier sessions of a resumed run included.
-    """
+    """Counts pictures and seconds spent in training steps, loading included, validation not, over a resumed run too."""
 
     def __init__(self) -> None:
         self.pictures, self.seconds = 0, 0.0
@@ -138,10 +124,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 class ValidationLog(Callback):
-    """Adds each validation to the run's own list: step, epoch and every score. A search (`arn sweep tune`) reads along.
-
-    A resumed run drops what lies after the step that it goes on from.
-    """
+    """Adds each validation to the run's own list: step, epoch and every score. A search reads along."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -158,26 +141,19 @@ class ValidationLog(Callback):
 
 
 class ProgressLines(Callback):
-    """One line every so many seconds, for logs and terminals alike; rank 0 only.
+    """One line every 15 seconds, for logs; rank 0 only."""
 
-    Args:
-        every: seconds between lines.
-    """
-
-    def __init__(self, every: float = 15.0) -> None:
-        self.every = every
+    def __init__(self) -> None:
         self._begun, self._said, self._first = 0.0, 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begun, self._said, self._first = time.perf_counter(), 0.0, trainer.global_step
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         now = time.perf_counter()
         total = int(trainer.estimated_stepping_batches)
         last = trainer.global_step >= total
-        if not trainer.is_global_zero or (now - self._said < self.every and not last):
+        if not trainer.is_global_zero or (now - self._said < 15 and not last):
             return
         self._said = now
         done = trainer.global_step - self._first

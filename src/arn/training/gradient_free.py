@@ -36,10 +36,7 @@ def pairs_once(
 def fit(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModule, run: Run, resumed: bool) -> None:
     """What `trainer.fit` is for other networks: each rank learns the same by itself, and ``last.ckpt`` is written.
 
-    A run that has its ``last.ckpt`` has learnt everything: resumed, it goes on with scoring.
-
-    Raises:
-        ArnError: the training set has nothing that the network could learn from.
+    Resumed from that, it goes on with scoring. Raises ArnError where the network finds nothing to learn from.
     """
     network = task.network
     assert isinstance(network, GradientFreeNetwork)

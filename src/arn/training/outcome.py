@@ -26,31 +26,19 @@ from arn.training.task import SaliencyTask
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished training reached.
+    """What a finished training reached."""
 
-    Attributes:
-        weights: SHA-256 of the trained weights on each rank.
-        pictures, seconds: spent in training steps, earlier sessions of a resumed run included.
-        val, test: max F and MAE of the best checkpoint, by test set.
-        value: of what was monitored at the best validation; None where nothing was validated on the way.
-        step: of the best checkpoint.
-    """
-
-    weights: list[str]
-    pictures: int
-    seconds: float
-    val: dict[str, float]
-    test: dict[str, dict[str, float]]
-    value: float | None
-    step: int
+    weights: list[str]  # SHA-256 of the trained weights on each rank
+    pictures: int  # trained on, earlier sessions of a resumed run included
+    seconds: float  # spent on them
+    val: dict[str, float]  # max F and MAE of the best checkpoint
+    test: dict[str, dict[str, float]]  # the same by test set
+    value: float | None  # of what was monitored at the best validation; None where nothing was validated on the way
+    step: int  # of the best checkpoint
 
 
 def judge(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModule, run: Run, monitor: str) -> Outcome:
-    """Score the best checkpoint of a trainer that has trained.
-
-    Raises:
-        RuntimeError: ranks ended with different weights.
-    """
+    """Score the best checkpoint of a trainer that has trained."""
     weights = weights_by_rank(trainer, task.network)
     # Now: to validate or test from a checkpoint sets every callback back to what it was when that was written.
     throughput = Throughput.of(trainer)
@@ -78,11 +66,7 @@ def judge(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModul
 
 
 def weights_by_rank(trainer: pl.Trainer, network: torch.nn.Module) -> list[str]:
-    """SHA-256 of the trained weights on each rank, which must all be equal.
-
-    Raises:
-        RuntimeError: ranks ended with different weights: what was trained is not one network.
-    """
+    """SHA-256 of the trained weights on each rank. Raises RuntimeError where they differ: that is not one network."""
     digest = hashlib.sha256()
     for tensor in network.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -62,11 +62,7 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 class Panels(Callback):
-    """Draws maps beside pictures and masks after each validation, to the run's figures and to its loggers.
-
-    Args:
-        rows: rows of the sheet, two pictures each.
-    """
+    """Draws maps beside pictures and masks after each validation, two a row, to the run's figures and its loggers."""
 
     def __init__(self, run: Run, rows: int, loggers: Sequence[RunLogger]) -> None:
         self.run, self.rows, self.loggers = run, rows, loggers
@@ -88,13 +84,12 @@ def draw_test_panels(
     predictor: Predictor, sources: Mapping[str, Source], run: Run, rows: int, loggers: Sequence[RunLogger]
 ) -> list[Path]:
     """A sheet of every test set, to the run's figures and to its loggers; returns the files, none for ``rows=0``."""
-    sheets = {
-        run.figures / f"{name.replace('/', '_')}.png": draw_panels(predictor, source, rows)
-        for name, source in sources.items()
-        if rows
-    }
-    for path, sheet in sheets.items():
+    if not rows or not sources:
+        return []
+    sheets = [draw_panels(predictor, source, rows) for source in sources.values()]
+    files = [run.figures / f"{name.replace('/', '_')}.png" for name in sources]
+    for path, sheet in zip(files, sheets, strict=True):
         write_png(path, sheet)
-    for logger in loggers if sheets else ():
-        logger.images("test", [ShownImage(sheet) for sheet in sheets.values()])
-    return list(sheets)
+    for logger in loggers:
+        logger.images("test", [ShownImage(sheet) for sheet in sheets])
+    return files

@@ -14,15 +14,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from arn.config.instantiate import instantiate, instantiate_optimizer
-from arn.config.requests import TrainRequest
+from arn.config.requests import DECAYS, TrainRequest
 from arn.errors import ArnError
 from arn.inference.predictor import native_map
 from arn.inference.weights import CONFIG_KEY
 from arn.metrics import SaliencyMetrics
 from arn.metrics.functional import Rows
 from arn.networks.base import SaliencyNetwork
-
-DECAYS = ("none", "cosine", "poly", "step")
 
 
 class Schedule:
@@ -163,7 +161,7 @@ class SaliencyTask(pl.LightningModule):
             others = [parameter for parameter in self.network.parameters() if id(parameter) not in slow]
             optimizer = self.optimizer([{"params": others}, {"params": list(backbone.parameters())}])
             optimizer.param_groups[1]["lr"] *= self.request.backbone_lr
-        scheduler = LambdaLR(optimizer, Schedule(self.total_steps, **self.request.schedule))
+        scheduler = LambdaLR(optimizer, Schedule(self.total_steps, **vars(self.request.schedule)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import math
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
@@ -26,14 +26,12 @@ from arn.training.panels import Panels
 def build_trainer(
     request: TrainRequest, run: Run, loggers: Sequence[TrainingLogger], first: Sequence[Callback]
 ) -> pl.Trainer:
-    """The trainer of a run.
-
-    Args:
-        first: callbacks that come before all others.
-    """
+    """The trainer of a run; ``first`` are callbacks that come before all others."""
     interactive = sys.stdout.isatty()  # a log file gets lines, a terminal a bar
     options = {"log_every_n_steps": 10} | request.trainer
     options["precision"] = choose_precision(options["precision"], options["accelerator"])
+    best = request.checkpoint
+    shared: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}
     callbacks = [
         *first,
         RichProgressBar() if interactive else ProgressLines(),
@@ -41,7 +39,10 @@ def build_trainer(
         ValidationLog(run),
         # After the panels, which show the average of weights, and before checkpoints, which hold both.
         *(instantiate(entry, f"callbacks.{name}") for name, entry in (request.callbacks or {}).items()),
-        *_checkpoints(request, run),
+        # The best comes first, which is what `Trainer.checkpoint_callback` means; the last by time and every epoch.
+        ModelCheckpoint(filename=run.best.stem, monitor=best.monitor, mode=best.mode, **shared),
+        ModelCheckpoint(filename=run.last.stem, train_time_interval=timedelta(minutes=best.minutes), **shared),
+        ModelCheckpoint(filename=run.last.stem, **shared),
     ]
     return pl.Trainer(
         **options,
@@ -55,19 +56,6 @@ def build_trainer(
         enable_progress_bar=interactive,
         enable_model_summary=False,
     )
-
-
-def _checkpoints(request: TrainRequest, run: Run) -> list[ModelCheckpoint]:
-    """``best.ckpt`` first, which is what `Trainer.checkpoint_callback` means; ``last.ckpt`` by time and every epoch."""
-    options = request.checkpoint
-    shared: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}
-    return [
-        ModelCheckpoint(filename=run.best.stem, monitor=options.monitor, mode=options.mode, **shared),
-        ModelCheckpoint(
-            filename=run.last.stem, train_time_interval=datetime.timedelta(minutes=options.minutes), **shared
-        ),
-        ModelCheckpoint(filename=run.last.stem, **shared),
-    ]
 
 
 def count_steps(datamodule: SaliencyDataModule, trainer: Mapping[str, Any]) -> int:
@@ -96,7 +84,6 @@ def set_up_process(seed: int) -> None:
     # A debugging aid of deterministic mode that writes every new tensor twice.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*GPU available but not used.*",

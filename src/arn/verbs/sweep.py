@@ -15,11 +15,10 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from arn.config import sweeps_dir
-from arn.config.compose import Composed, run_hydra
+from arn.config.compose import Composed, read_config, run_hydra
 from arn.config.instantiate import instantiate
 from arn.errors import ArnError
-from arn.multirun.jobs import Job, Launcher, make_jobs, run_and_tell
-from arn.multirun.sweeps import Sweep
+from arn.multirun.jobs import Job, Launcher, Sweep, make_jobs, run_and_tell
 from arn.report import terminal
 
 console = Console(highlight=False, soft_wrap=True)
@@ -54,28 +53,20 @@ def names() -> list[str]:
 
 def listing() -> str:
     """Every sweep with what it says of itself."""
-    told = []
+    text = "arn sweep NAME [key=value ...]\n"
     for name in names():
         lines = (sweeps_dir() / f"{name}.yaml").read_text().splitlines()
         said = " ".join(line.lstrip("# ") for line in lines if line.startswith("#") and "make sweep" not in line)
-        told.append(f"  {name:<17} {said.partition('. ')[0].rstrip('.')}")
-    return "\n".join(["arn sweep NAME [key=value ...]", "", *told])
+        text += f"\n  {name:<17} {said.partition('. ')[0].rstrip('.')}"
+    return text
 
 
 def find(name: str) -> Path:
-    """The sweep's file.
-
-    Raises:
-        ArnError: there is none of that name, or it is no config of a multirun.
-    """
+    """The sweep's file. Raises ArnError where there is none of that name, or it is no config of a multirun."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else sweeps_dir() / f"{name}.yaml"
     if not path.is_file() or path.name == "wandb.yaml":
         raise ArnError(f"no sweep {name!r}; there are {', '.join(names())}, or name a file, PATH.yaml")
-    try:
-        mode = OmegaConf.select(OmegaConf.load(path), "hydra.mode")
-    except Exception as error:  # YAML's and OmegaConf's errors share no base class
-        raise ArnError(f"{path} cannot be read as a config: {str(error).splitlines()[0]}") from error
-    if mode != "MULTIRUN":
+    if OmegaConf.select(read_config(path), "hydra.mode") != "MULTIRUN":
         raise ArnError(f"{path} is no sweep: it says no hydra.mode: MULTIRUN, as those of sweeps/ do")
     return path
 
@@ -90,8 +81,7 @@ def _recipe(config: Any) -> float:
 def sweep(composed: Sequence[Composed], command: Sequence[str]) -> None:
     """Run a multirun: a grid, or the search of a config with ``tune``.
 
-    Raises:
-        ArnError: a job that failed, named with its log, after all others were run; or no folder for the sweep.
+    Raises ArnError naming a job that failed, with its log, after all others were run.
     """
     config, place = composed[0].config, composed[0].sweep
     launcher: Launcher = instantiate(config["launcher"], "launcher")
@@ -100,7 +90,7 @@ def sweep(composed: Sequence[Composed], command: Sequence[str]) -> None:
         if config.get("tune"):
             from arn.multirun.tuning import tune
 
-            tune(composed, command, launcher, place, console)
+            tune(composed, command, launcher, console)
         else:
             grid(make_jobs(composed, command), launcher, place)
     except KeyboardInterrupt:

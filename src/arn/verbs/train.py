@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
@@ -43,28 +42,22 @@ console = Console(highlight=False, soft_wrap=True)
 
 @dataclass(frozen=True)
 class Training:
-    """One training that was asked for.
-
-    Attributes:
-        config: the request as plain containers, without ``resume``: what checkpoints store and what is hashed.
-        command: as it was typed, for the record.
-        begun: when it was asked for, seconds.
-    """
+    """One training that was asked for."""
 
     request: TrainRequest
-    config: dict[str, Any]
+    config: dict[str, Any]  # the request as plain containers, without ``resume``: what is stored and hashed
     run: Run
-    command: str
+    command: str  # as it was typed
     begun: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a training is made of; ``backbone_weights`` is where those came from that the network starts with."""
+    """What a training is made of."""
 
     datamodule: SaliencyDataModule
     task: SaliencyTask
-    backbone_weights: str
+    backbone_weights: str  # where those came from that the network starts with
 
 
 def main(arguments: list[str]) -> None:
@@ -100,16 +93,29 @@ def train(training: Training) -> float:
     set_up_process(request.seed)
     # What can be wrong with the data or the config is found before anything is written.
     parts = build(training)
-    if request.resume:
-        read_checkpoint(run.resume_point())
+    task, datamodule = parts.task, parts.datamodule
+    last = run.resume_point() if request.resume else None
+    if last is not None:
+        read_checkpoint(last)
     with training_loggers(request.logger, run, request.sweep) as loggers:
         same_config = SameConfig(training.config, run.folder)
         trainer = build_trainer(request, run, loggers, [same_config, Throughput()])
-        if parts.datamodule.batch_size == trainer.world_size:
-            check_batch_norm(parts.task.network, parts.datamodule.sizes.smallest, request.freeze_backbone_norm)
-        split_hash = start_run(training, parts, loggers) if trainer.is_global_zero else None
-        fit(trainer, training, parts)
-        outcome = judge(trainer, parts.task, parts.datamodule, run, request.checkpoint.monitor)
+        if datamodule.batch_size == trainer.world_size:
+            check_batch_norm(task.network, datamodule.sizes.smallest, request.freeze_backbone_norm)
+        split_hash = None  # of drawn scenes there is none
+        if trainer.is_global_zero:
+            run.begin(training.config)
+            split_hash = datamodule.write_splits(run.splits_file)
+            console.print(terminal.stages(request.name, task.network))
+            console.print(f"run folder: {run}")
+            for logger in loggers:
+                logger.config(training.config)
+        task.network.to(memory_format=torch.channels_last)
+        if isinstance(task.network, GradientFreeNetwork):
+            gradient_free.fit(trainer, task, datamodule, run, resumed=last is not None)
+        else:
+            trainer.fit(task, datamodule=datamodule, ckpt_path=last, weights_only=True)
+        outcome = judge(trainer, task, datamodule, run, request.checkpoint.monitor)
         if trainer.is_global_zero:
             facts = {
                 "config_hash_by_rank": same_config.by_rank,
@@ -135,29 +141,6 @@ def build(training: Training) -> Parts:
     steps = count_steps(datamodule, request.trainer)
     task = SaliencyTask(network, request, training.config, test_names=datamodule.test_names, total_steps=steps)
     return Parts(datamodule, task, backbone_weights)
-
-
-def start_run(training: Training, parts: Parts, loggers: list[TrainingLogger]) -> str | None:
-    """Write down and print what is trained; returns the hash of the split, None for drawn scenes."""
-    run = training.run
-    run.begin(training.config)
-    split_hash = parts.datamodule.write_splits(run.splits_file)
-    console.print(terminal.stages(training.request.name, parts.task.network))
-    console.print(f"run folder: {run}")
-    for logger in loggers:
-        logger.config(training.config)
-    return split_hash
-
-
-def fit(trainer: pl.Trainer, training: Training, parts: Parts) -> None:
-    """Train to the end, from the last checkpoint where the run is resumed."""
-    task, datamodule = parts.task, parts.datamodule
-    checkpoint = training.run.last if training.request.resume else None
-    task.network.to(memory_format=torch.channels_last)
-    if isinstance(task.network, GradientFreeNetwork):
-        gradient_free.fit(trainer, task, datamodule, training.run, resumed=checkpoint is not None)
-    else:
-        trainer.fit(task, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True)
 
 
 def finish_run(
