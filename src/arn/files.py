@@ -51,7 +51,7 @@ def remove_if_empty(folder: Path) -> None:
 def new_folder(output: Path) -> Iterator[Path]:
     """A folder to fill beside ``output`` that takes its place at the end; on an error nothing is left or changed.
 
-    Raises ArnError where that is one of the disk.
+    Raises ArnError where there is no room, or no right to write.
     """
     place = output.resolve()
     made = [folder for folder in place.parents if not folder.exists()]

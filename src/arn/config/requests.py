@@ -216,10 +216,7 @@ _TRAINER_OWN = ("logger", "callbacks", "profiler", "plugins", "default_root_dir"
 
 
 def check_trainer(options: Mapping[str, Any]) -> None:
-    """Check the keys of ``trainer`` against Lightning's own signature, and the ranges that it would trip over later.
-
-    Raises ArnError naming the key.
-    """
+    """Check ``trainer`` by Lightning's own signature and the ranges that it would trip over later; raises ArnError."""
     from pytorch_lightning import Trainer
 
     for key in _TRAINER_OWN:

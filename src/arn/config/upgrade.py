@@ -64,7 +64,7 @@ def accept_renamed(verb: str, arguments: Sequence[str]) -> list[str]:
 
 
 def upgrade_composed(verb: str, config: DictConfig) -> None:
-    """Move the values of former keys to the present ones, in place. Raises ArnError for one that never was right."""
+    """Move the values of former keys to the present ones, in place. Raises ArnError for a wrong one."""
     with open_dict(config):
         if "mirror" in RENAMED.get(verb, ()) and "mirror" in config:
             mirror = config.pop("mirror")

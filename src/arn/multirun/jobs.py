@@ -96,10 +96,8 @@ class Sweep:
 
 
 def make_jobs(composed: Sequence[Composed], command: Sequence[str]) -> list[Job]:
-    """A job for each config, in its own folder of the sweep or in the one where its finished run stands already.
-
-    Raises ArnError for two jobs that compute the same, or that would write to one folder.
-    """
+    """A job for each config, in its own folder of the sweep or in the one where its finished run stands already; raises
+    ArnError for two that compute the same or would write to one folder."""
     jobs: list[Job] = []
     finished = {sweep: Sweep(sweep).finished() for sweep in {one.sweep for one in composed}}
     for one in composed:

@@ -83,13 +83,11 @@ def visible_devices() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [one.strip() for one in named.split(",") if one.strip() not in ("", "-1")]
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
     try:
-        listed = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=True
-        )
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).split()
     except (OSError, subprocess.CalledProcessError):
         return []
-    return listed.stdout.split()
 
 
 @dataclass

@@ -20,7 +20,7 @@ from arn.runs import Run
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's own goes through the system's temporary folder, from where a move to another disk is a slow copy."""
+    """Whole or not at all. Lightning's own goes through the temporary folder, from where a move may be a slow copy."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         buffer = io.BytesIO()
