@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arn.errors import ArnError
-from arn.metrics import kernels
 from arn.metrics.measures import MEASURES, REGISTRY, check_measures
 from arn.metrics.picture import Picture
 from arn.metrics.protocols import Protocol, get_protocol
@@ -115,7 +114,10 @@ def add_row(sums: NDArray[np.int64], row: NDArray[np.float64]) -> None:
     Each value is split into units, 2^-32 and 2^-64: integer addition is associative where that of floats is not, so
     sums of parts can be added in any order, by any number of processes. Bits below 2^-64 are dropped; 2^31 rows fit.
     """
-    kernels.add_exactly(sums, row)
+    units = np.floor(row)
+    rest = (row - units) * 2.0**32
+    middle = np.floor(rest)
+    sums += np.array((units, middle, np.floor((rest - middle) * 2.0**32))).astype(np.int64)
 
 
 def mean_row(sums: NDArray[np.int64], pictures: int) -> NDArray[np.float64]:

@@ -9,13 +9,12 @@ the 256 thresholds that it passes, 0..256.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-NONE, MAX, MINMAX = 0, 1, 2
+MAX, MINMAX = 1, 2  # any other number leaves maps as they are
 TRUNCATE, COMPARE, STRICT = 0, 1, 2
 
 # The distance between 1 and the next float64: the `eps` of MATLAB and `np.spacing(1)` of PySODMetrics.
@@ -23,7 +22,6 @@ EPS = float(np.spacing(1.0))
 
 Array = Any  # numba infers the types of arguments
 Int = Any
-
 
 # Pixels brought to keys at a time: few enough to stay in the fastest cache.
 _BLOCK = 4096
@@ -70,23 +68,23 @@ def joint_counts(levels: Array, gray: Array) -> Array:
                 b[(word >> np.uint64(16)) & low] += 1
                 c[(word >> np.uint64(32)) & low] += 1
                 d[word >> np.uint64(48)] += 1
-    counts = np.empty((3, 256), np.int64)
-    for k in range(3):
-        for v in range(256):
-            j = 256 * k + v
-            counts[k, v] = a[j] + b[j] + c[j] + d[j]
-    return counts
+    return (a + b + c + d)[:768].reshape(3, 256)
 
 
 @njit(cache=True, nogil=True)
-def extent(counts: Array) -> tuple[int, int]:
-    """Lowest and highest level that occurs, from `joint_counts`."""
-    lowest, highest = 0, 255
-    while counts[0, lowest] + counts[1, lowest] + counts[2, lowest] == 0:
-        lowest += 1
-    while counts[0, highest] + counts[1, highest] + counts[2, highest] == 0:
-        highest -= 1
-    return lowest, highest
+def profiles(gray: Array, mask_level: int) -> tuple[Array, Array]:
+    """Foreground pixels of each row and of each column."""
+    height, width = gray.shape
+    level = np.uint8(mask_level)
+    in_row, in_column = np.zeros(height, np.int64), np.zeros(width, np.uint32)
+    for i in range(height):
+        gray_row, count = gray[i], np.uint32(0)
+        for j in range(width):
+            g = np.uint32(gray_row[j] > level)
+            count = np.uint32(count + g)
+            in_column[j] = np.uint32(in_column[j] + g)
+        in_row[i] = count
+    return in_row, in_column.astype(np.int64)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -106,47 +104,46 @@ def bin_of(value: float, quantise: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def level_table(lowest: int, highest: int, normalise: int, quantise: int) -> tuple[Array, Array, int, int]:
-    """What the 256 levels of a map with that lowest and highest level become.
+def scaled(value: Any, lowest: float, highest: float, normalise: int) -> Any:
+    """A map's value, or an array of them, normalised.
 
-    Returns the normalised values (float64, 256), their bins (int64, 256), and the same normalisation in integers:
-    value = (level - offset) / scale. Levels outside lowest..highest are left 0. The floating-point operations are those
-    of the original programs, one by one: a value that meets a threshold exactly must fall on the same side.
+    The operations are those of the original programs, one by one: a value that meets a threshold exactly must fall on
+    the same side.
     """
-    values, bins = np.zeros(256), np.zeros(256, np.int64)
-    low, high = lowest / 255.0, highest / 255.0
-    offset, scale = 0, 255
     if normalise == MINMAX and highest > lowest:
-        offset, scale = lowest, highest - lowest
-    elif normalise == MAX and highest > 0:
-        scale = highest
+        return (value - lowest) / (highest - lowest)
+    if normalise == MAX and highest > 0.0:
+        return value / highest
+    return value
+
+
+@njit(cache=True, nogil=True)
+def level_table(lowest: int, highest: int, normalise: int, quantise: int) -> tuple[Array, Array]:
+    """Normalised values (float64, 256) and their bins (int64, 256) of the levels lowest..highest, elsewhere 0."""
+    values, bins = np.zeros(256), np.zeros(256, np.int64)
     for level in range(lowest, highest + 1):
-        value = level / 255.0
-        if normalise == MINMAX and highest > lowest:
-            value = (value - low) / (high - low)
-        elif normalise == MAX and highest > 0:
-            value = value / high
-        values[level] = value
-        bins[level] = bin_of(value, quantise)
-    return values, bins, offset, scale
+        values[level] = scaled(level / 255.0, lowest / 255.0, highest / 255.0, normalise)
+        bins[level] = bin_of(values[level], quantise)
+    return values, bins
 
 
 @njit(cache=True, nogil=True)
-def rebinned(counts: Array, bins: Array) -> Array:
-    """Counts by level (256) as counts by bin (257)."""
-    out = np.zeros(257, np.int64)
-    for level in range(256):
-        out[bins[level]] += counts[level]
-    return out
+def cumulated(fg: Array, bg: Array, bins: Array) -> tuple[Array, Array, int, int]:
+    """True and false positives at thresholds 255 to 0 (256 each), foreground and background pixels, where `fg` and `bg`
+    are counted by entries of `bins`."""
+    counts = np.zeros((2, 257), np.int64)
+    for k in range(bins.size):
+        counts[0, bins[k]] += fg[k]
+        counts[1, bins[k]] += bg[k]
+    return counts[0, :0:-1].cumsum(), counts[1, :0:-1].cumsum(), fg.sum(), bg.sum()
 
 
 @njit(cache=True, nogil=True)
-def adaptive_counts(fg: Array, bg: Array, offset: int, scale: int) -> tuple[int, int, int]:
-    """True and false positives at the threshold min(2 mean, 1), from counts by level (256).
+def adaptive_counts(fg: Array, bg: Array, offset: int, scale: int) -> tuple[int, int, bool]:
+    """True and false positives at the threshold min(2 mean, 1), from counts by level (256), decided in integers.
 
-    A level's value is (level - offset) / scale. Decided in integers, hence exactly. Returns also the level that meets
-    2 mean exactly, or -1: there the answer of a program that sums in floating point depends on how it rounds. Levels
-    of value 0 and 1 meet it safely.
+    A level's value is (level - offset) / scale. Returns also whether a level meets 2 mean exactly: there the answer of
+    a program that sums in floating point depends on how it rounds. Levels of value 0 and 1 meet it safely.
     """
     n, total = 0, 0
     for level in range(256):
@@ -154,7 +151,7 @@ def adaptive_counts(fg: Array, bg: Array, offset: int, scale: int) -> tuple[int,
         n += count
         total += count * (level - offset)
     threshold = min(2 * total, n * scale)
-    tp, fp, tie = 0, 0, -1
+    tp, fp, tie = 0, 0, False
     for level in range(256):
         if fg[level] + bg[level] == 0:
             continue
@@ -163,46 +160,13 @@ def adaptive_counts(fg: Array, bg: Array, offset: int, scale: int) -> tuple[int,
             tp += fg[level]
             fp += bg[level]
         if value == 2 * total and 0 < level - offset < scale:
-            tie = level
+            tie = True
     return tp, fp, tie
 
 
-# --------------------------------------------------------------------------------------------------------- float maps
-
-
-@njit(cache=True, nogil=True)
-def value_range(values: Array) -> tuple[float, float, bool]:
-    """Lowest and highest value, and whether all are numbers."""
-    lowest, highest, numbers = np.inf, -np.inf, True
-    v = values.reshape(-1)
-    for i in range(v.size):
-        numbers &= not np.isnan(v[i])
-        lowest, highest = min(lowest, v[i]), max(highest, v[i])
-    return lowest, highest, numbers
-
-
-@njit(cache=True, nogil=True)
 def normalised(values: Array, lowest: float, highest: float, normalise: int) -> Array:
-    """`values` as float64, normalised."""
-    out = np.empty(values.shape)
-    v, o = values.reshape(-1), out.reshape(-1)
-    for i in range(v.size):
-        value = float(v[i])
-        if normalise == MINMAX and highest > lowest:
-            value = (value - lowest) / (highest - lowest)
-        elif normalise == MAX and highest > 0.0:
-            value = value / highest
-        o[i] = value
-    return out
-
-
-@njit(cache=True, nogil=True)
-def level_values(levels: Array, table: Array) -> Array:
-    out = np.empty(levels.shape)
-    p, o = levels.reshape(-1), out.reshape(-1)
-    for i in range(p.size):
-        o[i] = table[p[i]]
-    return out
+    """A whole map, `scaled`: float64."""
+    return scaled(values.astype(np.float64), lowest, highest, normalise)
 
 
 @njit(cache=True, nogil=True)
@@ -217,32 +181,3 @@ def value_counts(values: Array, gray: Array, mask_level: int, quantise: int) -> 
         else:
             bg[k] += 1
     return fg, bg
-
-
-@njit(cache=True, nogil=True)
-def counts_from(values: Array, gray: Array, mask_level: int, threshold: float) -> tuple[int, int]:
-    """Foreground and background pixels with values of at least `threshold`."""
-    tp, fp = 0, 0
-    v, g = values.reshape(-1), gray.reshape(-1)
-    for i in range(v.size):
-        if v[i] >= threshold:
-            if g[i] > mask_level:
-                tp += 1
-            else:
-                fp += 1
-    return tp, fp
-
-
-# --------------------------------------------------------------------------------------------------------- exact sums
-
-
-@njit(cache=True, nogil=True)
-def add_exactly(limbs: Array, row: Array) -> None:
-    """Adds each value of `row` (float64, K) to `limbs` (int64, 3 x K): units, 2^-32 and 2^-64."""
-    for k in range(row.size):
-        whole = math.floor(row[k])
-        rest = (row[k] - whole) * 4294967296.0
-        middle = math.floor(rest)
-        limbs[0, k] += np.int64(whole)
-        limbs[1, k] += np.int64(middle)
-        limbs[2, k] += np.int64(math.floor((rest - middle) * 4294967296.0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numba import njit
 
 from arn.metrics.kernels import EPS, Array
@@ -13,59 +12,38 @@ from arn.metrics.picture import Picture
 
 
 def of_picture(picture: Picture) -> dict[str, Any]:
-    curve = np.empty(256)
-    best = alignment_curve(*picture.bins, curve)
-    adaptive = enhanced_alignment(*picture.adaptive, picture.n_fg, picture.size)
-    return {"adaptive_e": adaptive, "best_e": best, "e_curve": curve}
+    counts, adaptive = picture.at_thresholds, picture.at_adaptive
+    curve = e_measure(counts.tp, counts.fp, counts.n_fg, counts.n_bg)
+    at_adaptive = e_measure(adaptive.tp, adaptive.fp, adaptive.n_fg, adaptive.n_bg)
+    return {"adaptive_e": at_adaptive, "best_e": curve.max(), "e_curve": curve}
 
 
 @njit(cache=True, nogil=True)
-def enhanced_alignment(tp: int, fp: int, n_fg: int, n: int) -> float:
-    """E-measure of one binary map (Fan et al., IJCAI 2018, eqs. 2-5), from counts.
+def e_measure(tp: Array, fp: Array, n_fg: int, n_bg: int) -> Array:
+    """E-measure of binary maps.
 
-    Both maps take two values, so the alignment matrix takes four; each is weighted by its pixels. The sum is divided by
-    n - 1 + EPS as in the authors' code: a 1 x 1 picture scores 0 or 1 / EPS.
+    Map and mask take two values each, so the alignment matrix takes four; each is weighted by its pixels. The sum is
+    divided by n - 1 + EPS as in the authors' code: a 1 x 1 picture scores 0 or 1 / EPS.
     """
-    predicted = tp + fp
+    n = n_fg + n_bg
+    mean_map, mean_mask = (tp + fp) / n, n_fg / n
     if n_fg == 0:
-        total = float(n - predicted)
-    elif n_fg == n:
-        total = float(predicted)
+        total = 1.0 * (n_bg - fp)
+    elif n_bg == 0:
+        total = 1.0 * tp
     else:
-        mean_map, mean_mask = predicted / n, n_fg / n
-        fn = n_fg - tp
-        total = 0.0
-        total += quarter(1.0 - mean_map, 1.0 - mean_mask) * tp
-        total += quarter(1.0 - mean_map, -mean_mask) * fp
-        total += quarter(-mean_map, 1.0 - mean_mask) * fn
-        total += quarter(-mean_map, -mean_mask) * (n - predicted - fn)
+        total = aligned(1 - mean_map, 1 - mean_mask) * tp
+        total += aligned(1 - mean_map, -mean_mask) * fp
+        total += aligned(-mean_map, 1 - mean_mask) * (n_fg - tp)
+        total += aligned(-mean_map, -mean_mask) * (n_bg - fp)
     return total / (n - 1 + EPS)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def quarter(a: float, b: float) -> float:
-    """Enhanced alignment of a pixel whose mean-free map and mask are `a` and `b`."""
-    aligned = 2.0 * (a * b) / (a * a + b * b + EPS)
-    return (aligned + 1.0) * (aligned + 1.0) / 4.0
-
-
 @njit(cache=True, nogil=True)
-def alignment_curve(fg: Array, bg: Array, e_curve: Array) -> float:
-    """Fills the E-measure's curve (256, from threshold 255 down to 0) from counts by bin; returns the largest."""
-    n_fg, n = 0, 0
-    for k in range(257):
-        n_fg += fg[k]
-        n += fg[k] + bg[k]
-    tp, fp, best = 0, 0, 0.0
-    for k in range(256):
-        if k > 0 and fg[256 - k] == 0 and bg[256 - k] == 0:
-            e_curve[k] = e_curve[k - 1]
-            continue
-        tp += fg[256 - k]
-        fp += bg[256 - k]
-        e_curve[k] = enhanced_alignment(tp, fp, n_fg, n)
-        best = max(best, e_curve[k])
-    return best
+def aligned(a: Array, b: float) -> Array:
+    """Enhanced alignment of a pixel whose mean-free map and mask are `a` and `b`."""
+    root = 2 * (a * b) / (a * a + b * b + EPS) + 1
+    return root * root / 4
 
 
 ADAPTIVE = Label("adaptive E", "E-measure at the adaptive threshold", order=10)

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from arn.metrics.kernels import Array
 from arn.metrics.measure import Column, Curve, Label, Measure, Score
@@ -15,21 +14,28 @@ from arn.metrics.protocols import BETA2, Protocol
 
 
 def of_picture(picture: Picture) -> dict[str, Any]:
-    fg, bg = picture.bins
-    curves = np.empty((3, 256))
-    best = precision_recall_f(fg, bg, picture.protocol.smoothing, BETA2, curves)
-    tp, fp = picture.adaptive
-    precision, recall = tp / max(tp + fp, 1), tp / max(picture.n_fg, 1)
+    counts, adaptive = picture.at_thresholds, picture.at_adaptive
+    precision, recall, f_curve = precision_recall_f(counts.tp, counts.fp, counts.n_fg, picture.protocol.smoothing)
+    at_adaptive = precision_recall_f(adaptive.tp, adaptive.fp, adaptive.n_fg, 0.0)
     return {
-        "adaptive_precision": precision,
-        "adaptive_recall": recall,
-        "adaptive_f": f_measure(precision, recall, BETA2),
-        "best_f": best,
-        **dict(zip(("precision", "recall", "f_curve"), curves, strict=True)),
+        **dict(zip(("adaptive_precision", "adaptive_recall", "adaptive_f"), at_adaptive, strict=True)),
+        "best_f": f_curve.max(),
+        "precision": precision,
+        "recall": recall,
+        "f_curve": f_curve,
     }
 
 
-def f_of(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArray[np.float64]:
+@njit(cache=True, nogil=True)
+def precision_recall_f(tp: Array, fp: Array, n_fg: int, smoothing: float) -> tuple[Array, Array, Array]:
+    least = 0 if smoothing > 0.0 else 1  # for 0 of 0 is 0
+    precision = (tp + smoothing) / (np.maximum(tp + fp, least) + smoothing)
+    recall = (tp + smoothing) / (max(n_fg, least) + smoothing)
+    return precision, recall, f_of(precision, recall)
+
+
+@njit(cache=True, nogil=True)
+def f_of(precision: Array, recall: Array) -> Array:
     """F-measure (beta^2 = 0.3) of arrays of precision and recall; 0 where both are 0."""
     product = (1 + BETA2) * precision * recall
     return product / np.where(product == 0, 1.0, BETA2 * precision + recall)
@@ -45,36 +51,6 @@ def curves_of(protocol: Protocol) -> dict[str, Curve]:
         "f_curve_dataset": dataset,
         "f_curve_picture": picture,
     }
-
-
-@njit(cache=True, nogil=True)
-def precision_recall_f(fg: Array, bg: Array, smoothing: float, beta2: float, curves: Array) -> float:
-    """Fills precision, recall and F (3 x 256, from threshold 255 down to 0) from counts by bin (257); the largest F."""
-    n_fg = 0
-    for k in range(257):
-        n_fg += fg[k]
-    tp, predicted, best = 0, 0, 0.0
-    for k in range(256):
-        tp += fg[256 - k]
-        predicted += fg[256 - k] + bg[256 - k]
-        if smoothing > 0.0:
-            p = (tp + smoothing) / (predicted + smoothing)
-            r = (tp + smoothing) / (n_fg + smoothing)
-        else:
-            p = tp / max(predicted, 1)
-            r = tp / max(n_fg, 1)
-        f = f_measure(p, r, beta2)
-        curves[0, k], curves[1, k], curves[2, k] = p, r, f
-        best = max(best, f)
-    return best
-
-
-@njit(cache=True, nogil=True, inline="always")
-def f_measure(precision: float, recall: float, beta2: float) -> float:
-    product = (1.0 + beta2) * precision * recall
-    if product == 0.0:
-        return 0.0
-    return product / (beta2 * precision + recall)
 
 
 _TAKES: tuple[Literal["max", "mean"], ...] = ("max", "mean")

@@ -12,26 +12,17 @@ from arn.metrics.picture import Picture
 
 def of_picture(picture: Picture) -> dict[str, float]:
     protocol = picture.protocol
-    if picture.given is not None:
-        same = protocol.mae_normalise == protocol.normalise
-        values = picture.values if same else picture.normalised(protocol.mae_normalise)
-        level = -1 if protocol.mae_mask_level is None else protocol.mae_mask_level
-        error = absolute_error(values, picture.gray, level)
-    elif protocol.mae_mask_level is None:
-        error = difference_sum(picture.levels, picture.gray) / 255.0
-    else:
-        scale = _affine(*picture.extent, protocol.mae_normalise)
-        error = histogram_error(*picture.split(protocol.mae_mask_level), *scale)
-    return {"mae": error / picture.size}
-
-
-def _affine(lowest: int, highest: int, normalise: str) -> tuple[int, int]:
-    """Offset and scale of a normalisation of levels: value = (level - offset) / scale."""
-    if normalise == "minmax" and highest > lowest:
-        return lowest, highest - lowest
-    if normalise == "max" and highest > 0:
-        return 0, highest
-    return 0, 255
+    how, level = protocol.mae_normalise, protocol.mae_mask_level
+    if picture.levels is None:
+        values = picture.values if how == protocol.normalise else picture.normalised(how)
+        truth = picture.gray / 255 if level is None else picture.gray > level
+        return {"mae": float(np.abs(values - truth).mean())}
+    if level is None:
+        return {"mae": difference_sum(picture.levels, picture.gray) / 255 / picture.size}
+    fg, bg = picture.split(level)
+    offset, scale = picture.affine(how)
+    error = scale * fg.sum() + (bg - fg) @ (np.arange(256) - offset)
+    return {"mae": float(error / scale / picture.size)}
 
 
 @njit(cache=True, nogil=True)
@@ -41,30 +32,6 @@ def difference_sum(levels: Array, gray: Array) -> Int:
     total = np.int64(0)
     for i in range(p.size):
         total += abs(np.int32(p[i]) - np.int32(m[i]))
-    return total
-
-
-@njit(cache=True, nogil=True)
-def histogram_error(fg: Array, bg: Array, offset: int, scale: int) -> float:
-    """Sum of |map - mask| from counts by level (256); value = (level - offset) / scale."""
-    total = 0
-    for level in range(256):
-        total += fg[level] * (scale - (level - offset)) + bg[level] * (level - offset)
-    return total / scale
-
-
-@njit(cache=True, nogil=True)
-def absolute_error(values: Array, gray: Array, mask_level: int) -> float:
-    """Sum of |map - mask|; of a gray mask, level / 255, where `mask_level` is negative."""
-    total = 0.0
-    v, g = values.reshape(-1), gray.reshape(-1)
-    for i in range(v.size):
-        if mask_level < 0:
-            total += abs(v[i] - g[i] / 255.0)
-        elif g[i] > mask_level:
-            total += 1.0 - v[i]
-        else:
-            total += v[i]
     return total
 
 

@@ -23,7 +23,7 @@ def of_picture(picture: Picture) -> dict[str, float]:
     room = getattr(_scratch, "room", None)
     if room is None or room.size < gray.size:
         _scratch.room = room = np.empty(gray.size, np.int32)
-    levels, table = (picture.values, None) if picture.levels is None else (picture.levels, picture.table.values)
+    levels, table = (picture.values, None) if picture.levels is None else (picture.levels, picture.table[0])
     level = picture.protocol.mask_level
     return {"weighted_f": float(weighted_f(levels, table, gray, level, IMPORTANCE, room))}
 
