@@ -1,4 +1,4 @@
-"""Scores of one picture, and what becomes of many: pure functions on NumPy arrays, without torch.
+"""Scores of one picture, and of many together: pure functions on NumPy arrays, without torch.
 
 A map is float H x W in 0..1, or uint8 H x W in 0..255; a mask is bool, gray uint8 0..255, or float 0..1, of the same
 shape. What the measures mean under each protocol is in docs/protocols.md.
@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from arn.errors import ArnError
@@ -25,16 +26,12 @@ from arn.metrics.protocols import Protocol, get_protocol
 
 Scores = dict[str, Any]  # name -> float, or float64 array of 256
 
-# The threshold that each entry of a curve belongs to, as a level: curves run from 255 down to 0.
-THRESHOLDS = np.arange(255, -1, -1)
-
 
 @cache
 def fields(measures: tuple[str, ...] = MEASURES) -> dict[str, slice]:
     """Where each column stands in a row of these measures (a tuple as `check_measures` returns it).
 
-    The columns are those of the measures' files: ``adaptive_f`` or ``mae`` are one number, ``precision`` or ``f_curve``
-    256; ``best_f`` is the picture's own maximum over the thresholds.
+    ``adaptive_f`` or ``mae`` are one number, ``precision`` or ``f_curve`` 256; ``best_f`` is the picture's own maximum.
     """
     places, start = {}, 0
     for measure in measures:
@@ -56,9 +53,6 @@ def named(row: NDArray[np.float64], measures: tuple[str, ...] = MEASURES) -> Sco
         name: float(row[place.start]) if place.stop - place.start == 1 else row[place]
         for name, place in fields(measures).items()
     }
-
-
-# ------------------------------------------------------------------------------------------------------- one picture
 
 
 def score(
@@ -100,14 +94,12 @@ def eight_bits(map: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(array.astype(np.float32) * 255).astype(np.uint8)
 
 
-# -------------------------------------------------------------------------------------------------------- a data set
-
-
 def empty_sums(measures: tuple[str, ...]) -> NDArray[np.int64]:
     """The sum of no rows: int64, 3 x `width(measures)`."""
     return np.zeros((3, width(measures)), np.int64)
 
 
+@njit(cache=True, nogil=True)
 def add_row(sums: NDArray[np.int64], row: NDArray[np.float64]) -> None:
     """Adds a row to `sums`, in place and exactly.
 
@@ -117,7 +109,9 @@ def add_row(sums: NDArray[np.int64], row: NDArray[np.float64]) -> None:
     units = np.floor(row)
     rest = (row - units) * 2.0**32
     middle = np.floor(rest)
-    sums += np.array((units, middle, np.floor((rest - middle) * 2.0**32))).astype(np.int64)
+    sums[0] += units.astype(np.int64)
+    sums[1] += middle.astype(np.int64)
+    sums[2] += np.floor((rest - middle) * 2.0**32).astype(np.int64)
 
 
 def mean_row(sums: NDArray[np.int64], pictures: int) -> NDArray[np.float64]:
@@ -159,26 +153,24 @@ class Totals:
 
     def compute(self) -> Scores:
         """As `aggregate`. Raises ArnError when no picture was added."""
-        return aggregate(mean_row(self.sums, self.pictures), self.protocol, self.measures, self.pictures)
+        return aggregate(self.sums, self.pictures, self.protocol, self.measures)
 
 
-def aggregate(
-    mean: NDArray[np.float64], protocol: Protocol, measures: tuple[str, ...] = MEASURES, pictures: int | None = None
-) -> Scores:
-    """A data set's scores from the average of its pictures' rows.
+def aggregate(sums: NDArray[np.int64], pictures: int, protocol: Protocol, measures: tuple[str, ...]) -> Scores:
+    """A data set's scores from the sum of its pictures' rows.
 
-    The measures' scores, floats, and their curves of 256, whose entry k belongs to the threshold `thresholds[k]` =
-    255 - k; docs/protocols.md lists them. `pictures`, their number, is among them where it is given.
+    `pictures`, their number; the measures' scores, floats; and their curves of 256, whose entry k belongs to the
+    threshold `thresholds[k]` = 255 - k. docs/protocols.md lists them. Raises ArnError when there are no pictures.
     """
-    averages = named(mean, measures)
-    scores: Scores = {} if pictures is None else {"pictures": pictures}
+    averages = named(mean_row(sums, pictures), measures)
+    scores: Scores = {"pictures": pictures}
     curves: Scores = {}
     for measure in (REGISTRY[name] for name in measures):
         own = {name: curve.of(averages) for name, curve in measure.curves(protocol).items()}
         for one in measure.scores:
             scores[one.name] = float(one.value((averages if one.take == "average" else own)[one.of]))
         curves |= {name: curve.copy() for name, curve in own.items()}
-    return scores | curves | ({"thresholds": THRESHOLDS.copy()} if curves else {})
+    return scores | curves | ({"thresholds": np.arange(255, -1, -1)} if curves else {})
 
 
 @dataclass(frozen=True)

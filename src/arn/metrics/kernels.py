@@ -87,6 +87,13 @@ def profiles(gray: Array, mask_level: int) -> tuple[Array, Array]:
     return in_row, in_column.astype(np.int64)
 
 
+@njit(cache=True, nogil=True)
+def extent(counts: Array) -> tuple[int, int]:
+    """Lowest and highest level that occurs, from `joint_counts`."""
+    occurring = np.flatnonzero(counts[0] + counts[1] + counts[2])
+    return occurring[0], occurring[-1]
+
+
 @njit(cache=True, nogil=True, inline="always")
 def bin_of(value: float, quantise: int) -> int:
     """How many of the thresholds 0/255 .. 255/255 `value`, in 0..1, passes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,15 +108,15 @@ def from_counts(
 ) -> Measure:
     """A measure of the binary map at each threshold: `formula` takes the counts (of any shape) to its values.
 
-    A data set has the best and the mean of the averaged curve, and the average at the adaptive threshold; a picture its
-    own best and that at the adaptive threshold.
+    Of a data set, the best and the mean of the averaged curve, and the average at the adaptive threshold.
     """
     best: Literal["max", "min"] = "max" if higher else "min"
     extreme = "largest" if higher else "smallest"
 
     def of_picture(picture: Picture) -> Mapping[str, float | Array]:
+        tp, fp, *sides = picture.at_adaptive
+        adaptive = float(formula(Counts(np.asarray(tp), np.asarray(fp), *sides)))
         curve = formula(picture.at_thresholds)
-        adaptive = float(formula(picture.at_adaptive))
         return {f"adaptive_{name}": adaptive, f"best_{name}": float(getattr(curve, best)()), f"{name}_curve": curve}
 
     def shown(text: str, what: str, place: int) -> Label:
@@ -140,8 +140,7 @@ def from_counts(
     )
 
 
-def divided(numerator: NDArray[np.int64], denominator: NDArray[np.int64]) -> Array:
-    """Their quotient, 0 where the denominator is 0."""
-    quotient: Array = np.zeros(np.shape(denominator))
-    np.divide(numerator, denominator, out=quotient, where=np.asarray(denominator) != 0)
-    return quotient
+def divided(numerator: Any, denominator: Any) -> Array:
+    """Their quotient, of the numerator's shape; 0 where the denominator is 0."""
+    quotient: Array = np.zeros(np.shape(numerator))
+    return np.divide(numerator, denominator, out=quotient, where=np.not_equal(denominator, 0))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +32,10 @@ Integers = NDArray[np.int64]
 _NORMALISE = {"none": 0, "max": kernels.MAX, "minmax": kernels.MINMAX}
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(NamedTuple):
     """Pixels by what they are and what they were predicted as, at one threshold or at many."""
 
-    tp: Any  # np.int64, or int64 of any shape
+    tp: Any  # int, or int64 of any shape
     fp: Any
     n_fg: int
     n_bg: int
@@ -86,8 +84,8 @@ class Picture:
     @lazy
     def extent(self) -> tuple[int, int]:
         """Lowest and highest level, of levels."""
-        occurring = np.flatnonzero(self.joint.sum(axis=0))
-        return int(occurring[0]), int(occurring[-1])
+        lowest, highest = kernels.extent(self.joint)
+        return lowest, highest
 
     def split(self, mask_level: int) -> tuple[Integers, Integers]:
         """Foreground and background pixels by level (256 each), of levels."""
@@ -156,7 +154,7 @@ class Picture:
             # The mean is summed in floating point by NumPy.
             predicted = self.values >= min(2 * self.values.mean(), 1.0)
             tp, fp = (int(np.count_nonzero(predicted & side)) for side in (self.foreground, ~self.foreground))
-        return Counts(np.int64(tp), np.int64(fp), self.at_thresholds.n_fg, self.at_thresholds.n_bg)
+        return Counts(tp, fp, self.at_thresholds.n_fg, self.at_thresholds.n_bg)
 
 
 def _rule(protocol: Protocol) -> int:

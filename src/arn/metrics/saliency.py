@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from arn.errors import ArnError
-from arn.metrics.functional import Rows, Scores, add_row, aggregate, eight_bits, empty_sums, mean_row, score_row
+from arn.metrics.functional import Rows, Scores, Totals, aggregate, eight_bits, empty_sums, score_row
 from arn.metrics.measures import check_measures
 from arn.metrics.protocols import Protocol, get_protocol
 
@@ -79,11 +79,11 @@ class SaliencyMetrics(Metric):
             score_row(one, truth, self.protocol, self.measures, stem)
             for one, truth, stem in zip(all_maps, all_masks, named, strict=True)
         ]
-        sums = empty_sums(self.measures)
+        totals = Totals(self.protocol, self.measures)
         for row in rows:
-            add_row(sums, row)
-        self.sums += torch.from_numpy(sums).to(self.sums.device)
-        self.pictures += len(rows)
+            totals.add(row)
+        self.sums += torch.from_numpy(totals.sums).to(self.sums.device)
+        self.pictures += totals.pictures
         if self.keep_rows:
             self._rows += zip((str(stem) for stem in named), rows, strict=True)
 
@@ -92,9 +92,7 @@ class SaliencyMetrics(Metric):
 
         Raises ArnError when there was none.
         """
-        pictures = int(self.pictures)
-        mean = mean_row(self.sums.cpu().numpy(), pictures)
-        return aggregate(mean, self.protocol, self.measures, pictures)
+        return aggregate(self.sums.cpu().numpy(), int(self.pictures), self.protocol, self.measures)
 
     def rows(self) -> Rows:
         """Every picture's scores, of all ranks, sorted by stem. All ranks must call it.
@@ -124,18 +122,18 @@ class SaliencyMetrics(Metric):
     @staticmethod
     def _pictures(given: Maps, quantise: bool) -> list[NDArray[Any]]:
         """H x W arrays on the CPU."""
-        # One transfer for a batch; a tensor of its own for each picture where sizes differ.
-        whole = given if isinstance(given, Tensor | np.ndarray) else None
-        if whole is not None and whole.ndim not in (3, 4):
-            raise ArnError(
-                f"A batch of shape {tuple(whole.shape)}: expected B x H x W or B x 1 x H x W, or a sequence of H x W."
-            )
-        pictures = []
-        for one in _as_array(whole) if whole is not None else map(_as_array, given):
-            if one.ndim == 3 and one.shape[0] == 1:
-                one = one[0]
-            pictures.append(_rounded(one) if quantise else one)
-        return pictures
+        arrays: Iterable[NDArray[Any]]
+        if isinstance(given, Tensor | np.ndarray):
+            if given.ndim not in (3, 4):
+                shape = tuple(given.shape)
+                raise ArnError(
+                    f"A batch of shape {shape}: expected B x H x W or B x 1 x H x W, or a sequence of H x W."
+                )
+            arrays = _as_array(given)  # one transfer for a batch
+        else:
+            arrays = map(_as_array, given)
+        pictures = [one[0] if one.ndim == 3 and one.shape[0] == 1 else one for one in arrays]
+        return [_rounded(one) for one in pictures] if quantise else pictures
 
 
 def _as_array(given: Tensor | NDArray[Any]) -> NDArray[Any]:

@@ -11,10 +11,7 @@ from arn.metrics.picture import Counts
 
 def ber(counts: Counts) -> NDArray[np.float64]:
     """1 - (TP / (TP + FN) + TN / (TN + FP)) / 2; a side without pixels counts as missed, so it is at least 1/2 then."""
-    hits = divided(counts.tp, np.broadcast_to(counts.n_fg, counts.tp.shape))
-    rejections = divided(counts.tn, np.broadcast_to(counts.n_bg, counts.tp.shape))
-    result: NDArray[np.float64] = 1 - 0.5 * (hits + rejections)
-    return result
+    return 1 - 0.5 * (divided(counts.tp, counts.n_fg) + divided(counts.tn, counts.n_bg))
 
 
 MEASURE = from_counts("ber", 7, ber, "BER", "balanced error rate", higher=False)

@@ -12,10 +12,8 @@ from arn.metrics.picture import Picture
 
 
 def of_picture(picture: Picture) -> dict[str, Any]:
-    counts, adaptive = picture.at_thresholds, picture.at_adaptive
-    curve = e_measure(counts.tp, counts.fp, counts.n_fg, counts.n_bg)
-    at_adaptive = e_measure(adaptive.tp, adaptive.fp, adaptive.n_fg, adaptive.n_bg)
-    return {"adaptive_e": at_adaptive, "best_e": curve.max(), "e_curve": curve}
+    curve = e_measure(*picture.at_thresholds)
+    return {"adaptive_e": e_measure(*picture.at_adaptive), "best_e": curve.max(), "e_curve": curve}
 
 
 @njit(cache=True, nogil=True)
@@ -46,7 +44,9 @@ def aligned(a: Array, b: float) -> Array:
     return root * root / 4
 
 
+MAX = Label("max E", "largest enhanced-alignment measure over 256 thresholds", order=7, first=True)
 ADAPTIVE = Label("adaptive E", "E-measure at the adaptive threshold", order=10)
+MEAN_BEST = Label("mean best E", "average of the pictures' own largest E-measures")
 
 MEASURE = Measure(
     "e",
@@ -58,19 +58,9 @@ MEASURE = Measure(
     ),
     of_picture,
     (
-        Score(
-            "max_e",
-            Label("max E", "largest enhanced-alignment measure over 256 thresholds", order=7, first=True),
-            "e_curve",
-            "max",
-        ),
+        Score("max_e", MAX, "e_curve", "max"),
         Score("mean_e", Label("mean E", "E-measure averaged over 256 thresholds", order=9), "e_curve", "mean"),
         Score("adaptive_e", ADAPTIVE, "adaptive_e"),
-        Score(
-            "mean_best_e",
-            Label("mean best E", "average of the pictures' own largest E-measures"),
-            "best_e",
-            listed=False,
-        ),
+        Score("mean_best_e", MEAN_BEST, "best_e", listed=False),
     ),
 )

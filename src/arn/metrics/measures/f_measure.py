@@ -14,11 +14,12 @@ from arn.metrics.protocols import BETA2, Protocol
 
 
 def of_picture(picture: Picture) -> dict[str, Any]:
-    counts, adaptive = picture.at_thresholds, picture.at_adaptive
-    precision, recall, f_curve = precision_recall_f(counts.tp, counts.fp, counts.n_fg, picture.protocol.smoothing)
-    at_adaptive = precision_recall_f(adaptive.tp, adaptive.fp, adaptive.n_fg, 0.0)
+    precision, recall, f_curve = precision_recall_f(*picture.at_thresholds, picture.protocol.smoothing)
+    adaptive_precision, adaptive_recall, adaptive_f = precision_recall_f(*picture.at_adaptive, 0.0)
     return {
-        **dict(zip(("adaptive_precision", "adaptive_recall", "adaptive_f"), at_adaptive, strict=True)),
+        "adaptive_precision": adaptive_precision,
+        "adaptive_recall": adaptive_recall,
+        "adaptive_f": adaptive_f,
         "best_f": f_curve.max(),
         "precision": precision,
         "recall": recall,
@@ -27,8 +28,8 @@ def of_picture(picture: Picture) -> dict[str, Any]:
 
 
 @njit(cache=True, nogil=True)
-def precision_recall_f(tp: Array, fp: Array, n_fg: int, smoothing: float) -> tuple[Array, Array, Array]:
-    least = 0 if smoothing > 0.0 else 1  # for 0 of 0 is 0
+def precision_recall_f(tp: Array, fp: Array, n_fg: int, _n_bg: int, smoothing: float) -> tuple[Array, Array, Array]:
+    least = 0 if smoothing > 0.0 else 1  # without smoothing, 0 of 0 is 0
     precision = (tp + smoothing) / (np.maximum(tp + fp, least) + smoothing)
     recall = (tp + smoothing) / (max(n_fg, least) + smoothing)
     return precision, recall, f_of(precision, recall)
@@ -53,7 +54,10 @@ def curves_of(protocol: Protocol) -> dict[str, Curve]:
     }
 
 
-_TAKES: tuple[Literal["max", "mean"], ...] = ("max", "mean")
+def _unlisted(name: str, text: str, meaning: str, of: str, take: Literal["average", "max", "mean"]) -> Score:
+    return Score(name, Label(text, meaning), of, take, listed=False)
+
+
 ADAPTIVE = Label("adaptive F", "F-measure at the adaptive threshold, twice the map's mean", order=5)
 
 MEASURE = Measure(
@@ -73,29 +77,35 @@ MEASURE = Measure(
         Score("max_f", Label("max F", "largest F-measure over 256 thresholds", order=1, first=True), "f_curve", "max"),
         Score("mean_f", Label("mean F", "F-measure averaged over 256 thresholds", order=4), "f_curve", "mean"),
         Score("adaptive_f", ADAPTIVE, "adaptive_f"),
-        *(
-            Score(f"{take}_f_{kind}", Label(text, f"{meaning}, {what}"), f"f_curve_{kind}", take, listed=False)
-            for kind, meaning, texts in (
-                ("dataset", "F of the averaged precision and recall", ("max F of average PR", "mean F of average PR")),
-                ("picture", "average of the pictures' F curves", ("max of average F", "mean of average F")),
-            )
-            for take, what, text in zip(_TAKES, ("largest", "averaged"), texts, strict=True)
+        _unlisted(
+            "max_f_dataset",
+            "max F of average PR",
+            "F of the averaged precision and recall, largest",
+            "f_curve_dataset",
+            "max",
         ),
-        Score(
-            "mean_best_f",
-            Label("mean best F", "average of the pictures' own largest F-measures"),
-            "best_f",
-            listed=False,
+        _unlisted(
+            "mean_f_dataset",
+            "mean F of average PR",
+            "F of the averaged precision and recall, averaged",
+            "f_curve_dataset",
+            "mean",
         ),
-        Score(
-            "adaptive_precision",
-            Label("adaptive P", "precision at the adaptive threshold"),
-            "adaptive_precision",
-            listed=False,
+        _unlisted(
+            "max_f_picture", "max of average F", "average of the pictures' F curves, largest", "f_curve_picture", "max"
         ),
-        Score(
-            "adaptive_recall", Label("adaptive R", "recall at the adaptive threshold"), "adaptive_recall", listed=False
+        _unlisted(
+            "mean_f_picture",
+            "mean of average F",
+            "average of the pictures' F curves, averaged",
+            "f_curve_picture",
+            "mean",
         ),
+        _unlisted("mean_best_f", "mean best F", "average of the pictures' own largest F-measures", "best_f", "average"),
+        _unlisted(
+            "adaptive_precision", "adaptive P", "precision at the adaptive threshold", "adaptive_precision", "average"
+        ),
+        _unlisted("adaptive_recall", "adaptive R", "recall at the adaptive threshold", "adaptive_recall", "average"),
     ),
     curves_of,
 )

@@ -19,10 +19,13 @@ def of_picture(picture: Picture) -> dict[str, float]:
         return {"mae": float(np.abs(values - truth).mean())}
     if level is None:
         return {"mae": difference_sum(picture.levels, picture.gray) / 255 / picture.size}
-    fg, bg = picture.split(level)
-    offset, scale = picture.affine(how)
-    error = scale * fg.sum() + (bg - fg) @ (np.arange(256) - offset)
-    return {"mae": float(error / scale / picture.size)}
+    return {"mae": histogram_error(*picture.split(level), *picture.affine(how)) / picture.size}
+
+
+@njit(cache=True, nogil=True)
+def histogram_error(fg: Array, bg: Array, offset: int, scale: int) -> float:
+    """Sum of |map - mask| from counts by level (256); value = (level - offset) / scale."""
+    return (scale * fg.sum() + ((bg - fg) * (np.arange(256) - offset)).sum()) / scale
 
 
 @njit(cache=True, nogil=True)

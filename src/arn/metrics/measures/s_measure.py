@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -81,13 +80,13 @@ def region_similarity(picture: Picture, top: int, bottom: int, left: int, right:
     return 1.0 if beta == 0.0 else 0.0
 
 
-def value_moments(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Any:
+def value_moments(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> Moments:
     if values.size == 0:
         return (0.0,) * 6
-    mean = values.flat[0] if values.min() == values.max() else values.mean()
-    share = mask.mean()
+    mean = float(values.flat[0] if values.min() == values.max() else values.mean())
+    share = float(mask.mean())
     x, y = values - mean, mask - share
-    return float(values.size), mean, share, np.square(x).sum(), np.square(y).sum(), (x * y).sum()
+    return values.size, mean, share, float((x * x).sum()), float((y * y).sum()), float((x * y).sum())
 
 
 @njit(cache=True, nogil=True)

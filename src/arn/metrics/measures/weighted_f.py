@@ -19,13 +19,22 @@ _scratch = threading.local()
 
 
 def of_picture(picture: Picture) -> dict[str, float]:
-    gray = picture.gray
+    """0 for an empty mask."""
+    gray, profiles = picture.gray, picture.profiles
+    n_fg = int(profiles[0].sum())
+    if n_fg == 0:
+        return {"weighted_f": 0.0}
     room = getattr(_scratch, "room", None)
     if room is None or room.size < gray.size:
         _scratch.room = room = np.empty(gray.size, np.int32)
+    above = room[: gray.size].reshape(gray.shape)
     levels, table = (picture.values, None) if picture.levels is None else (picture.levels, picture.table[0])
-    level = picture.protocol.mask_level
-    return {"weighted_f": float(weighted_f(levels, table, gray, level, IMPORTANCE, room))}
+    level = np.uint8(picture.protocol.mask_level)
+    false_positive, false_negative = errors(levels, table, gray, level, *profiles, IMPORTANCE, above)
+    true_positive = n_fg - false_negative
+    recall = 1.0 - false_negative / n_fg
+    precision = true_positive / (true_positive + false_positive + EPS)
+    return {"weighted_f": 2.0 * recall * precision / (recall + precision + EPS)}
 
 
 # 2 - exp(ln(1/2) / 5 d), a background pixel's importance by its distance d from the foreground, tabulated by d squared.
@@ -65,25 +74,6 @@ def _nearest_above(gray: Array, level: Int, above: Array) -> None:
         for j in range(width):
             seen[j] = row if gray_row[j] > level else seen[j]
             above_row[j] = seen[j]
-
-
-@njit(cache=True, nogil=True)
-def _foreground(gray: Array, level: Int) -> tuple[Array, int, int, Int]:
-    """Foreground pixels of each column, the first and the last row that have any, and how many there are."""
-    height, width = gray.shape
-    in_column = np.zeros(width, np.uint32)
-    top, bottom, n_fg = height, -1, np.int64(0)
-    for i in range(height):
-        in_row = np.uint32(0)
-        gray_row = gray[i]
-        for j in range(width):
-            g = np.uint32(gray_row[j] > level)
-            in_row = np.uint32(in_row + g)
-            in_column[j] = np.uint32(in_column[j] + g)
-        if in_row > 0:
-            top, bottom = min(top, i), i
-            n_fg += np.int64(in_row)
-    return in_column, top, bottom, n_fg
 
 
 @njit(cache=True, nogil=True)
@@ -154,19 +144,26 @@ def _down_columns(along: Array, row: int, average: Array) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _errors(levels: Array, table: Array | None, gray: Array, level: Int, importance: Array, above: Array) -> Any:
-    """Foreground pixels, and the weighted errors of background and foreground; all 0 for an empty mask.
+def errors(
+    levels: Array, table: Any, gray: Array, level: Int, in_row: Array, in_column: Array, importance: Array, above: Array
+) -> tuple[float, float]:
+    """The weighted errors of background and foreground, of a mask that is not empty.
 
-    `above` is int32, H x W, as `_nearest_above` fills it. Row by row from the last, so that next to nothing is
-    allocated: fresh memory costs more than the arithmetic.
+    `levels` is the map as uint8, and `table` (256) the values in 0..1 that its levels stand for; or the map's values as
+    float64, and None. `in_row` and `in_column` are the mask's profiles, `above` is room for int32, H x W. `importance`
+    is the table of this module, handed in: as a global, numba would copy it into its compiled code.
+
+    The nearest foreground pixel of each background pixel is exact, found along columns and then along rows through the
+    lower envelope of parabolas (Felzenszwalb and Huttenlocher, Theory of Computing 2012), in integers. Of several
+    nearest ones the same is taken as by `scipy.ndimage.distance_transform_edt`: the upper of a column, then the
+    leftmost column. Row by row from the last, so that next to nothing is allocated: fresh memory costs more than the
+    arithmetic.
     """
     height, width = gray.shape
-    in_column, top, bottom, n_fg = _foreground(gray, level)
+    rows, columns = np.flatnonzero(in_row), np.flatnonzero(in_column)
+    top, bottom, left, right = rows[0], rows[-1], columns[0], columns[-1]
     false_positive, false_negative = 0.0, 0.0
-    if n_fg == 0:
-        return n_fg, false_positive, false_negative
-    columns = np.flatnonzero(in_column)
-    left, right = columns[0], columns[-1]
+    _nearest_above(gray, level, above)
     below, nearest = np.full(width, _FAR, np.int32), np.empty(width, np.int32)
     parabolas = np.empty((3, width + 1), np.int64)
     values, weight, average = np.empty(width), np.empty(width), np.empty(right + 1 - left)
@@ -176,14 +173,15 @@ def _errors(levels: Array, table: Array | None, gray: Array, level: Int, importa
     for i in range(max(height - 1, bottom + 3), min(-1, top - 4), -1):
         near = top - 3 <= i <= bottom + 3
         if 0 <= i < height:
-            _nearest_in_columns(np.int32(i), gray[i], level, above[i], below, nearest)
+            gray_row = gray[i]
+            _nearest_in_columns(np.int32(i), gray_row, level, above[i], below, nearest)
             _values(levels[i], table, values)
             begin, end = _span(values)  # distances matter where the map is not 0, and near the foreground
             if near:
                 begin, end = min(begin, max(0, left - 3)), max(end, min(width, right + 4))
             if begin >= end:
                 continue
-            count = _envelope(np.int32(i), gray[i], level, nearest, in_column, parabolas)
+            count = _envelope(np.int32(i), gray_row, level, nearest, in_column, parabolas)
             for t in range(count):
                 s, h = parabolas[0, t], parabolas[1, t]
                 here, after = max(parabolas[2, t], begin), min(parabolas[2, t + 1], end)
@@ -193,8 +191,8 @@ def _errors(levels: Array, table: Array | None, gray: Array, level: Int, importa
                     value = levels[nearest[s], s] if table is None else table[levels[nearest[s], s]]
                     lent[here + 3 : max(here, after) + 3] = 1.0 - value
             if near:
-                _lend_own(lent[3 : 3 + width], values, gray[i], level)
-            false_positive += _false_positives(weight[begin:end], values[begin:end], gray[i, begin:end], level)
+                _lend_own(lent[3 : 3 + width], values, gray_row, level)
+            false_positive += _false_positives(weight[begin:end], values[begin:end], gray_row[begin:end], level)
         if near:
             # Along this row, and then, once three more rows are known, down the columns.
             if 0 <= i < height:
@@ -205,11 +203,11 @@ def _errors(levels: Array, table: Array | None, gray: Array, level: Int, importa
                 _down_columns(along, i + 3, average)
                 _values(levels[i + 3, left : right + 1], table, values)
                 false_negative += _false_negatives(average, values, gray[i + 3, left : right + 1], level)
-    return n_fg, false_positive, false_negative
+    return false_positive, false_negative
 
 
 @njit(cache=True, nogil=True)
-def _values(levels: Array, table: Array | None, values: Array) -> None:
+def _values(levels: Array, table: Any, values: Array) -> None:
     for j in range(levels.size):
         values[j] = levels[j] if table is None else table[levels[j]]
 
@@ -244,33 +242,6 @@ def _false_negatives(average: Array, values: Array, gray: Array, level: Int) -> 
     for j in range(average.size):
         average[j] = min(1.0 - values[j], average[j]) if gray[j] > level else 0.0
     return _sum(average)
-
-
-@njit(cache=True, nogil=True)
-def weighted_f(
-    levels: Array, table: Array | None, gray: Array, mask_level: int, importance: Array, scratch: Array
-) -> float:
-    """Weighted F-measure; 0 for an empty mask.
-
-    `levels` is the map as uint8, and `table` (256) the values in 0..1 that its levels stand for; or the map's values as
-    float64, and None. `scratch` is int32, with room for as many as there are pixels. `importance` is the table of this
-    module, handed in: as a global, numba would copy it into its compiled code.
-
-    The nearest foreground pixel of each background pixel is exact, found along columns and then along rows through the
-    lower envelope of parabolas (Felzenszwalb and Huttenlocher, Theory of Computing 2012), in integers. Of several
-    nearest ones the same is taken as by `scipy.ndimage.distance_transform_edt`: the upper of a column, then the
-    leftmost column.
-    """
-    level = np.uint8(mask_level)
-    above = scratch[: gray.size].reshape(gray.shape)
-    _nearest_above(gray, level, above)
-    n_fg, false_positive, false_negative = _errors(levels, table, gray, level, importance, above)
-    if n_fg == 0:
-        return 0.0
-    true_positive = n_fg - false_negative
-    recall = 1.0 - false_negative / n_fg
-    precision = true_positive / (true_positive + false_positive + EPS)
-    return 2.0 * recall * precision / (recall + precision + EPS)
 
 
 LABEL = Label("weighted F", "weighted F-measure", order=11, first=True)
