@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from arn.errors import ArnError
-from arn.evaluation.statistics import _resampled, available, bootstrap, compare, estimates, holm
+from arn.evaluation.statistics import _resampled, bootstrap, compare, estimates, holm
 from arn.metrics.functional import Rows, fields, score_row, width
 from arn.metrics.measures import MEASURES, scores
 from arn.metrics.measures.f_measure import f_of
@@ -164,7 +164,7 @@ def test_unpaired_or_unknown_is_an_error_that_says_what() -> None:
     with pytest.raises(ArnError, match="at least two"):
         bootstrap(rows.select(["0001"]))
     some = Rows(ARN2018, ("mae",), ("a", "b"), np.zeros((2, 1)))
-    assert available(some) == ("mae",)
+    assert tuple(estimates(some)) == ("mae",)
 
 
 def test_holm_by_hand() -> None:

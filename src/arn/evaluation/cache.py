@@ -7,12 +7,13 @@ place by a rename, and one that does not match its own checksum (a killed machin
 
 from __future__ import annotations
 
-import os
-import secrets
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from arn.errors import ArnError
-from arn.files import digest
+from arn.files import digest, write_atomically
 
 
 class Cache:
@@ -31,21 +32,23 @@ class Cache:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Raises ArnError when the folder cannot be written to."""
-        place = self._place(key)
-        passing = place.with_name(f".{secrets.token_hex(6)}.tmp")
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                passing.write_bytes(digest(value) + value)
-                os.replace(passing, place)
-            except BaseException:
-                passing.unlink(missing_ok=True)
-                raise
-        except OSError as error:
+            write_atomically(self._place(key), digest(value) + value)
+        except ArnError as error:
+            reason = getattr(error.__cause__, "strerror", None) or error.__cause__
             raise ArnError(
-                f"cache={self.folder}: cannot write there ({error.strerror or error}); free the disk, name another "
-                "folder, or set cache=null"
+                f"cache={self.folder}: cannot write there ({reason}); free the disk, name another folder, or set "
+                "cache=null"
             ) from error
+
+    def kept(self, key: bytes, compute: Callable[[], Any]) -> Any:
+        """What stands under a key as JSON; where nothing does, what is computed now, and put there."""
+        stored = self.get(key)
+        if stored is not None:
+            return json.loads(stored)
+        value = compute()
+        self.put(key, json.dumps(value).encode())
+        return value
 
     def _place(self, key: bytes) -> Path:
         name = key.hex()

@@ -19,8 +19,7 @@ TRAININGS = Path("outputs/train")
 def choose_methods(request: BenchRequest, say: Callable[[str], None]) -> list[AnyMethod]:
     """The methods that a request names, or where it names none, all that are at hand.
 
-    Raises:
-        ArnError: a method that is not there or cannot be read, two of one name, or none at all.
+    Raises ArnError for a method that is not there or cannot be read, two of one name, or none at all.
     """
     checkpoints, classical = request.checkpoints, request.methods
     if not checkpoints and not request.onnx and not request.maps and classical is None:
@@ -67,32 +66,25 @@ def _networks(request: BenchRequest, checkpoints: Mapping[str, str]) -> list[Met
 def at_hand(scenes: bool, say: Callable[[str], None]) -> dict[str, str]:
     """What is scored when nothing is named: the networks that came with the package, and the last training here.
 
-    On photographs the last training counts only if it was on photographs; on drawn scenes there is always one.
+    On photographs that counts only if it was on photographs; for drawn scenes a short one is made if there is none.
     """
+    from arn.inference.loading import load
     from arn.inference.weights import SHIPPED, shipped
 
     checkpoints = {SHIPPED[name]: name for name in shipped()}
-    last = last_training(scenes, say)
-    return checkpoints | ({} if last is None else {"last training": str(last)})
-
-
-def last_training(scenes: bool, say: Callable[[str], None]) -> Run | None:
-    """The run of the last `arn train`; where there is none for drawn scenes, a short one on them."""
     runs = [run for run in Run.below(TRAININGS) if run.finished and run.best.is_file()]
     if not scenes:
-        from arn.inference.loading import load
-
         runs = [run for run in runs if load(run.folder).trained_on != ("scenes",)]
+        if not runs:
+            return checkpoints
     if runs:
         last = max(runs, key=lambda run: run.best.stat().st_mtime)
         say(f"no methods were named: the last training, {last}, is one of them")
-        return last
-    if not scenes:
-        return None
-    say("no methods were named and nothing was trained yet: a short training on drawn scenes comes first")
-    run = Run(TRAININGS / "for_bench")
-    short = ["data.train_limit=800", "trainer.max_epochs=2", "panels=0", f"hydra.run.dir={run}"]
-    # In a process of its own, because Hydra runs one job at a time.
-    if subprocess.run([sys.executable, "-m", "arn", "train", *short], check=False).returncode != 0:
-        raise ArnError("the short training failed; name methods of your own: arn bench --help")
-    return run
+    else:
+        say("no methods were named and nothing was trained yet: a short training on drawn scenes comes first")
+        last = Run(TRAININGS / "for_bench")
+        short = ["data.train_limit=800", "trainer.max_epochs=2", "panels=0", f"hydra.run.dir={last}"]
+        # In a process of its own, because Hydra runs one job at a time.
+        if subprocess.run([sys.executable, "-m", "arn", "train", *short], check=False).returncode != 0:
+            raise ArnError("the short training failed; name methods of your own: arn bench --help")
+    return checkpoints | {"last training": str(last)}

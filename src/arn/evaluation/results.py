@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from arn.errors import ArnError
 from arn.evaluation.cache import Cache
-from arn.evaluation.statistics import bootstrap, compare, holm
+from arn.evaluation.statistics import bootstrap, compare, correct
 from arn.evaluation.views import View
 from arn.files import digest
 from arn.inference.methods import AnyMethod
 from arn.metrics.functional import Rows, fields
 from arn.metrics.measures import labels, listed
 from arn.metrics.protocols import Protocol
-from arn.provenance import code_version
+from arn.provenance import code_version, processor, provenance
 
 SCHEMA = 1
+
+
+def made_by(command: str, begun: float) -> dict[str, Any]:
+    """Command, date, versions, machine and duration of what began at `begun`, seconds since the epoch, and ends now."""
+    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun))
+    machine, seconds = {"processor": processor()}, round(time.time() - begun, 2)
+    return {"command": command, "date": date, **provenance(), "machine": machine, "seconds": seconds}
 
 
 def kept_curves(measures: Sequence[str]) -> list[str]:
@@ -37,18 +44,10 @@ def view_id(view: View) -> str:
     return f"{view.label}/{view.protocol.name}"
 
 
-def describe_views(views: Iterable[View], pictures: Mapping[str, int]) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": view_id(view),
-            "dataset": view.dataset,
-            "label": view.label,
-            "protocol": view.protocol.name,
-            "note": view.note,
-            "pictures": len(view.stems) if view.stems is not None else pictures[view.dataset],
-        }
-        for view in views
-    ]
+def describe_view(view: View, pictures: int) -> dict[str, Any]:
+    """`pictures`: how many the view has."""
+    place = {"id": view_id(view), "dataset": view.dataset, "label": view.label, "protocol": view.protocol.name}
+    return place | {"note": view.note, "pictures": pictures}
 
 
 def describe_methods(methods: Iterable[AnyMethod]) -> list[dict[str, Any]]:
@@ -76,28 +75,16 @@ class Sampling:
     confidence: float = 0.95
     seed: int = 0
 
-    @property
-    def options(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def score_entry(rows: Rows, cache: Cache, sampling: Sampling) -> dict[str, Any]:
     """A method on a view: every aggregate with its bootstrap interval, and the curves."""
-    scores = rows.compute()
-    names = listed(rows.measures)
-
-    def compute() -> dict[str, Any]:
-        if not sampling.resamples or len(rows) < 2:
-            return {}
-        intervals = bootstrap(rows, names, **sampling.options)
-        return {name: [one.low, one.high, one.standard_error] for name, one in intervals.items()}
-
-    intervals = _kept(cache, _statistics_key("interval", [rows], names, sampling), compute)
+    scores, sampled = rows.compute(), sampling.resamples and len(rows) > 1
+    sure = _kept("interval", bootstrap, [rows], listed(rows.measures), cache, sampling) if sampled else {}
     return {
         "pictures": len(rows),
         "values": {name: value for name, value in scores.items() if isinstance(value, float)},
-        "intervals": {name: interval[:2] for name, interval in intervals.items()},
-        "standard_errors": {name: interval[2] for name, interval in intervals.items()},
+        "intervals": {name: [one["low"], one["high"]] for name, one in sure.items()},
+        "standard_errors": {name: one["standard_error"] for name, one in sure.items()},
         "curves": {name: scores[name].tolist() for name in kept_curves(rows.measures)},
     }
 
@@ -113,76 +100,47 @@ def comparisons(
 ) -> list[dict[str, Any]]:
     """The best method of each view and score against the next: difference, interval, and p of the sign-flip test.
 
-    `rows`: by method and view. P values are corrected over all comparisons together (Holm); a difference is called
-    significant where the corrected one is at most 1 - confidence.
+    `rows`: by method and view. P values are corrected over all comparisons together (Holm).
     """
     results: list[dict[str, Any]] = []
     for view in dict.fromkeys(entry["view"] for entry in entries):
         here = [entry for entry in entries if entry["view"] == view]
-        if len(here) > 1 and here[0]["pictures"] > 1 and sampling.resamples:
-            results += _comparisons_of(view, here, rows, cache, sampling)
-    corrected = holm({str(number): one["p"] for number, one in enumerate(results)})
-    for number, one in enumerate(results):
-        one["p_holm"] = corrected[str(number)]
-        one["significant"] = one["p_holm"] <= 1 - sampling.confidence
+        if len(here) < 2 or here[0]["pictures"] < 2 or not sampling.resamples:
+            continue
+        pairs: dict[tuple[str, str], list[str]] = {}
+        for score in scores_in(here[:1]):
+            best, following = ranked(here, score)[:2]
+            pairs.setdefault((best["method"], following["method"]), []).append(score)
+        found = {}
+        for (first, second), names in pairs.items():  # scores with the same two methods are tested together
+            tables = [rows[first, view], rows[second, view]]
+            for name, one in _kept("comparison", compare, tables, names, cache, sampling).items():
+                gap = one["difference"]
+                found[name] = {"view": view, "score": name, "first": first, "second": second}
+                found[name] |= {"difference": gap["estimate"], "low": gap["low"], "high": gap["high"]}
+                found[name]["p"] = one["p_sign_flip"]
+        results += [found[name] for name in listed() if name in found]
+    correct(results, sampling.confidence)
     return results
 
 
-def _comparisons_of(
-    view: str,
-    entries: Sequence[Mapping[str, Any]],
-    rows: Mapping[tuple[str, str], Rows],
-    cache: Cache,
-    sampling: Sampling,
-) -> list[dict[str, Any]]:
-    """Those of one view, in the order of tables; scores with the same two methods are tested together."""
-    pairs: dict[tuple[str, str], list[str]] = {}
-    for name in scores_in(entries[:1]):
-        best, following = ranked(entries, name)[:2]
-        pairs.setdefault((best["method"], following["method"]), []).append(name)
-    results = []
-    for (first, second), names in pairs.items():
-        ours, theirs = rows[first, view], rows[second, view]
-
-        def compute(a: Rows = ours, b: Rows = theirs, names: list[str] = names) -> dict[str, Any]:
-            return {name: asdict(one) for name, one in compare(a, b, names, **sampling.options).items()}
-
-        for name, one in _kept(cache, _statistics_key("comparison", [ours, theirs], names, sampling), compute).items():
-            gap = one["difference"]
-            results.append(
-                {
-                    "view": view,
-                    "score": name,
-                    "first": first,
-                    "second": second,
-                    "difference": gap["estimate"],
-                    "low": gap["low"],
-                    "high": gap["high"],
-                    "p": one["p_sign_flip"],
-                }
-            )
-    order = listed()
-    return sorted(results, key=lambda one: order.index(one["score"]))
-
-
-def _statistics_key(what: str, tables: Sequence[Rows], names: Sequence[str], sampling: Sampling) -> bytes:
-    parts: list[str | bytes] = [what, code_version("arn.evaluation.statistics", "arn.metrics"), repr(list(names))]
-    parts.append(repr(sampling))
+def _kept(
+    what: str, compute: Any, tables: Sequence[Rows], names: Sequence[str], cache: Cache, sampling: Sampling
+) -> dict[str, Any]:
+    """What `bootstrap` or `compare` say of these tables, by score, as plain data: from the cache, or computed now."""
+    version = code_version("arn.evaluation.statistics", "arn.metrics")
+    parts: list[str | bytes] = [what, version, repr(list(names)), repr(sampling)]
     for rows in tables:
         parts += [repr(rows.protocol), repr(rows.stems), rows.table.tobytes()]
-    return digest(*parts)
 
+    def plain() -> dict[str, Any]:
+        return {name: asdict(one) for name, one in compute(*tables, names, **asdict(sampling)).items()}
 
-def _kept(cache: Cache, key: bytes, compute: Any) -> dict[str, Any]:
-    stored = cache.get(key)
-    if stored is not None:
-        return dict(json.loads(stored))
-    found: dict[str, Any] = compute()
-    cache.put(key, json.dumps(found).encode())
-    return found
+    return dict(cache.kept(digest(*parts), plain))
 
 
 # Table 1 of Sun, Li and Guan (arXiv 1808.01634): MAE and max F as printed.
+_TABLE_1_SETS = ("DUT-OMRON", "PASCAL-S", "HKU-IS", "ECSSD")
 _TABLE_1 = {
     "Amulet": ((0.0976, 0.7429), (0.0997, 0.8373), (0.0507, 0.9204), (0.0589, 0.9154)),
     "RBD": ((0.1609, 0.5712), (0.2030, 0.6353), (0.1484, 0.6970), (0.1769, 0.6778)),
@@ -193,31 +151,20 @@ _TABLE_1 = {
     "SRM": ((0.0694, 0.7690), (0.0835, 0.8473), (0.0459, 0.9058), (0.0544, 0.9172)),
     "ARN": ((0.0714, 0.7750), (0.0815, 0.8591), (0.0451, 0.9163), (0.0637, 0.9133)),
 }
-_TABLE_1_SETS = ("DUT-OMRON", "PASCAL-S", "HKU-IS", "ECSSD")
-
-PRINTED = ("table1",)
 
 
 def printed(name: str | None) -> dict[str, Any] | None:
     """Figures as a paper prints them, to stand beside measured ones: ``table1``. Raises ArnError for another name."""
     if name is None:
         return None
-    if name not in PRINTED:
-        raise ArnError(f"printed={name}: there is {', '.join(PRINTED)}")
-    return {
-        "label": "Table 1 of Sun, Li and Guan (arXiv 1808.01634)",
-        "note": (
-            "as printed, not measured here. Its DUT-OMRON column mixes test sets (ARN trains on 3,500 of the 5,168 "
-            "pictures), and Amulet's HKU-IS max F is .024 above independent evaluations of the same maps."
-        ),
-        "rows": [
-            {
-                "method": method,
-                "values": {
-                    dataset: {"mae": mae, "max_f": max_f}
-                    for dataset, (mae, max_f) in zip(_TABLE_1_SETS, cells, strict=True)
-                },
-            }
-            for method, cells in _TABLE_1.items()
-        ],
-    }
+    if name != "table1":
+        raise ArnError(f"printed={name}: there is table1")
+    note = (
+        "as printed, not measured here. Its DUT-OMRON column mixes test sets (ARN trains on 3,500 of the 5,168 "
+        "pictures), and Amulet's HKU-IS max F is .024 above independent evaluations of the same maps."
+    )
+    rows: list[dict[str, Any]] = []
+    for method, cells in _TABLE_1.items():
+        values = {name: {"mae": mae, "max_f": f} for name, (mae, f) in zip(_TABLE_1_SETS, cells, strict=True)}
+        rows.append({"method": method, "values": values})
+    return {"label": "Table 1 of Sun, Li and Guan (arXiv 1808.01634)", "note": note, "rows": rows}

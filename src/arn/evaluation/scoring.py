@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from arn.data.sources import Source
 from arn.errors import ArnError
 from arn.evaluation.cache import Cache
-from arn.evaluation.work import Batch, Rules, Workers, score_batch, store_map, stored_map, stored_row
+from arn.evaluation.work import Batch, Item, Rules, Workers, score_batch, store_map, stored_map, stored_row
 from arn.files import digest, file_digest
 from arn.inference.methods import AnyMethod, Classical, MapFolder, Method
 from arn.metrics.functional import Rows, eight_bits
@@ -43,37 +42,6 @@ class Part:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """A method on some pictures of a data set.
-
-    Attributes:
-        indices: of the pictures in the source.
-        files: the maps by stem, of a method that has files.
-        map_keys, mask_keys: for each picture, content hashes of map and mask.
-    """
-
-    method: AnyMethod
-    dataset: str
-    source: Source
-    indices: Sequence[int]
-    files: dict[str, Path] | None
-    map_keys: Sequence[bytes]
-    mask_keys: Sequence[bytes]
-
-    @classmethod
-    def of(cls, method: AnyMethod, dataset: str, source: Source, indices: Sequence[int]) -> _Task:
-        files = method.files(dataset) if isinstance(method, MapFolder) else None
-        map_keys = [
-            file_digest(files[source.stems[index]]) if files is not None else map_key(method, source, index)  # type: ignore[arg-type]
-            for index in indices
-        ]
-        return cls(method, dataset, source, indices, files, map_keys, [source.digests(index)[1] for index in indices])
-
-    def stem(self, place: int) -> str:
-        return self.source.stems[self.indices[place]]
-
-
-@dataclass(frozen=True)
 class Scorer:
     """Per-picture rows of methods on data sets; of a `part` of several, that part's alone.
 
@@ -88,23 +56,22 @@ class Scorer:
     progress: Progress = lambda method, dataset, done, total: None
 
     def score(self, method: AnyMethod, dataset: str, source: Source, indices: Sequence[int]) -> tuple[Rows, ...]:
-        """One table a protocol.
-
-        Raises:
-            ArnError: a map or mask that cannot be read or scored, naming it.
-        """
-        task = _Task.of(method, dataset, source, list(indices)[self.part.number - 1 :: self.part.of])
-        rows: dict[str, tuple[NDArray[np.float64], ...]] = {}
-        todo = []
-        for place in range(len(task.indices)):
-            keys = self.rules.keys(task.map_keys[place], task.mask_keys[place])
-            stored = [stored_row(self.cache, key, self.rules.measures) for key in keys]
-            if any(row is None for row in stored):
-                todo.append(place)
+        """One table a protocol. Raises ArnError naming a map or mask that cannot be read or scored."""
+        files = method.files(dataset) if isinstance(method, MapFolder) else {}
+        rows: dict[str, Sequence[NDArray[np.float64]]] = {}
+        todo: list[Item] = []
+        for index in indices[self.part.number - 1 :: self.part.of]:
+            stem = source.stems[index]
+            given = files[stem] if isinstance(method, MapFolder) else method
+            key = file_digest(given) if isinstance(given, Path) else map_key(given, source, index)
+            keys = self.rules.keys(key, source.digests(index)[1])
+            stored = [row for one in keys if (row := stored_row(self.cache, one, self.rules.measures)) is not None]
+            if len(stored) == len(keys):
+                rows[stem] = stored
             else:
-                rows[task.stem(place)] = tuple(row for row in stored if row is not None)
+                todo.append(Item(index, given, key, keys))
         self.progress(method.name, dataset, 0, len(todo))
-        for weight, scored in self.workers.map(score_batch, self._batches(task, todo), len(todo)):
+        for weight, scored in self.workers.map(score_batch, self._batches(method, dataset, source, todo), len(todo)):
             rows.update(scored)
             self.progress(method.name, dataset, weight, len(todo))
         return tuple(
@@ -112,50 +79,29 @@ class Scorer:
             for number, protocol in enumerate(self.rules.protocols)
         )
 
-    def _batches(self, task: _Task, todo: Sequence[int]) -> Iterator[tuple[int, Batch]]:
+    def _batches(
+        self, method: AnyMethod, dataset: str, source: Source, todo: Sequence[Item]
+    ) -> Iterator[tuple[int, Batch]]:
         """What is still to be scored, with the number of its pictures. A network makes its maps in this process."""
-        method = task.method
-        size = CHUNK if isinstance(method, MapFolder | Classical) else method.batch_size
-        for places in _chunks(todo, size):
-            maps: Sequence[Path | NDArray[np.uint8] | None]
-            if task.files is not None:
-                maps = [task.files[task.stem(place)] for place in places]
-            elif isinstance(method, Classical):
-                maps = [None] * len(places)
-            else:
-                maps = self._maps(task, places)
-            yield (
-                len(places),
-                Batch(
-                    method=method.name,
-                    dataset=task.dataset,
-                    source=task.source.only([task.indices[place] for place in places]),
-                    maps=maps,
-                    map_keys=[task.map_keys[place] for place in places],
-                    mask_keys=[task.mask_keys[place] for place in places],
-                    maker=method if isinstance(method, Classical) else None,
-                    rules=self.rules,
-                    cache=self.cache,
-                ),
-            )
+        network = None if isinstance(method, MapFolder | Classical) else method
+        size = CHUNK if network is None else network.batch_size
+        for start in range(0, len(todo), size):
+            items = todo[start : start + size]
+            if network is not None:
+                items = self._with_maps(network, source, items)
+            part = source.only([item.index for item in items])
+            yield len(items), Batch(method.name, dataset, part, items, self.rules, self.cache)
 
-    def _maps(self, task: _Task, places: Sequence[int]) -> list[NDArray[np.uint8]]:
+    def _with_maps(self, network: Method, source: Source, items: Sequence[Item]) -> list[Item]:
         """A batch of maps by a network: with its own threads, or on its own device."""
-        assert not isinstance(task.method, MapFolder)
-        maps = {place: stored_map(self.cache, task.map_keys[place]) for place in places}
-        missing = [place for place in places if maps[place] is None]
+        maps = {item.map_key: levels for item in items if (levels := stored_map(self.cache, item.map_key)) is not None}
+        missing = [item for item in items if item.map_key not in maps]
         if missing:
-            made = task.method.maps([task.source.picture(task.indices[place]) for place in missing])
-            for place, saliency in zip(missing, made, strict=True):
-                maps[place] = levels = eight_bits(np.asarray(saliency))
-                store_map(self.cache, task.map_keys[place], levels)
-        return [levels for levels in maps.values() if levels is not None]
-
-
-def _chunks(items: Sequence[int], size: int) -> Iterator[list[int]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
-        yield chunk
+            made = network.maps([source.picture(item.index) for item in missing])
+            for item, saliency in zip(missing, made, strict=True):
+                maps[item.map_key] = eight_bits(np.asarray(saliency))
+                store_map(self.cache, item.map_key, maps[item.map_key])
+        return [replace(item, map=maps[item.map_key]) for item in items]
 
 
 def map_key(method: Method, source: Source, index: int) -> bytes:

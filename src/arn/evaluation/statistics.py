@@ -1,8 +1,7 @@
 """How sure a score is, and a difference between two: bootstrap, sign-flip tests, Holm's correction.
 
-Everything starts from the per-picture rows that scoring keeps (`arn.metrics.Rows`). An aggregate such as max F is no
-average of per-picture numbers: it is the maximum of F of the averaged precision and recall. So whole rows are resampled
-and the aggregate is taken anew from each resampled average, many at a time as one matrix product.
+Max F is no average of per-picture numbers, but the maximum of F of the averaged precision and recall. So whole rows
+(`arn.metrics.Rows`) are resampled, and the score is taken anew from each resampled average.
 
 The pictures are taken for independent draws from the population that the data set stands for. Nothing here says
 anything about another training run of the same network: that spread needs other seeds.
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,25 +41,19 @@ class Interval:
 class Comparison:
     """Two methods on the same pictures: difference (first - second) of a score, and whether it may be chance.
 
-    `p_bootstrap` is two-sided, from how often the resampled difference crosses 0; `p_sign_flip` is that of the paired
-    permutation test, exact up to the number of resamples. Neither is corrected for other comparisons: see `holm`.
+    Neither p is corrected for other comparisons: see `holm`.
     """
 
     difference: Interval
-    p_bootstrap: float
-    p_sign_flip: float
-
-
-def available(rows: Rows) -> tuple[str, ...]:
-    """The aggregates that these rows can give."""
-    return tuple(scores(rows.measures))
+    p_bootstrap: float  # two-sided, from how often the resampled difference crosses 0
+    p_sign_flip: float  # of the paired permutation test, exact up to the number of resamples
 
 
 def estimates(rows: Rows, names: Sequence[str] | None = None) -> dict[str, float]:
     """The aggregates themselves, by name; all that the rows can give unless named."""
     wanted = _Aggregates(rows, names)
-    means = wanted.table(rows).mean(axis=0, keepdims=True)
-    return {name: float(values[0]) for name, values in wanted.of(means).items()}
+    values = wanted.of(wanted.table(rows).mean(axis=0, keepdims=True))
+    return dict(zip(wanted.names, values[:, 0].tolist(), strict=True))
 
 
 def bootstrap(
@@ -73,20 +67,21 @@ def bootstrap(
     """Percentile bootstrap intervals (Efron 1979) of aggregates over pictures, by name.
 
     Of several runs of one method (its seeds), the mean of the runs' aggregates: pictures are drawn for all runs
-    together, and the runs are held fixed. The same `seed` on the same pictures gives the same intervals, whatever order
-    they were scored in. Raises ArnError for unknown names, for fewer than two pictures, and for runs on different ones.
+    together, and the runs are held fixed. Raises ArnError for unknown names, for fewer than two pictures, and for runs
+    on different ones.
     """
     runs = _runs(rows)
     wanted = _Aggregates(runs[0], names)
-    drawn = wanted.zeros(resamples)
+    drawn = np.zeros((len(wanted.names), resamples))
     for run in runs:
         table = wanted.table(run)
         for block, weights in _resampled(len(run), resamples, seed):
-            for name, values in wanted.of(weights @ table).items():
-                drawn[name][block] += values / len(runs)
+            drawn[:, block] += wanted.of(weights @ table) / len(runs)
     points = [estimates(run, wanted.names) for run in runs]
-    point = {name: float(np.mean([one[name] for one in points])) for name in wanted.names}
-    return {name: _interval(point[name], drawn[name], confidence) for name in wanted.names}
+    return {
+        name: _interval(float(np.mean([point[name] for point in points])), values, confidence)
+        for name, values in zip(wanted.names, drawn, strict=True)
+    }
 
 
 def compare(
@@ -101,15 +96,10 @@ def compare(
     """Paired comparison of two methods on the same pictures, by aggregate.
 
     The bootstrap draws pictures, and both methods' rows with them. The sign-flip test (Fisher 1935) swaps the methods'
-    names, picture by picture, at random: if they do not differ, that leaves the distribution of the difference as it
-    is. For max F this swaps whole precision and recall curves, so the null hypothesis is that the two methods' rows are
-    exchangeable.
-
-    Of several runs each (the same seeds, in the same order), the difference is that of the means over runs of the
-    aggregate, and a picture is swapped in all runs at once. The runs are held fixed.
-
-    Raises ArnError where the two were not scored on the same pictures, protocol and measures, or have unequal numbers
-    of runs.
+    rows, for max F whole curves, picture by picture at random: they are exchangeable where the methods do not differ.
+    Of several runs each (the same seeds, in the same order), the difference is that of the means over runs, and a
+    picture is swapped in all runs at once. The runs are held fixed. Raises ArnError where the two were not scored on
+    the same pictures, protocol and measures, or have unequal numbers of runs.
     """
     ours, theirs = _runs(first), _runs(second)
     if len(ours) != len(theirs):
@@ -117,65 +107,62 @@ def compare(
     _check_paired(ours[0], theirs[0])
     wanted, n = _Aggregates(ours[0], names), len(ours[0])
 
-    def differences(means_a: Array, means_b: Array) -> Iterator[tuple[str, Array]]:
-        first, second = wanted.of(means_a), wanted.of(means_b)
-        return ((name, (first[name] - second[name]) / len(ours)) for name in wanted.names)
+    def differences(means_a: Array, means_b: Array) -> Array:
+        return (wanted.of(means_a) - wanted.of(means_b)) / len(ours)
 
-    drawn, flipped, point = wanted.zeros(resamples), wanted.zeros(resamples), dict.fromkeys(wanted.names, 0.0)
+    drawn, flipped = (np.zeros((len(wanted.names), resamples)) for _ in range(2))
+    points = np.zeros(len(wanted.names))
     for one, other in zip(ours, theirs, strict=True):
         a, b = wanted.table(one), wanted.table(other)
         for block, weights in _resampled(n, resamples, seed):
-            for name, values in differences(weights @ a, weights @ b):
-                drawn[name][block] += values
+            drawn[:, block] += differences(weights @ a, weights @ b)
         mean_a, mean_b = a.mean(axis=0, keepdims=True), b.mean(axis=0, keepdims=True)
         gap = (b - a) / n
         generator = np.random.default_rng([seed, 1])  # anew: the same pictures are swapped in every run
         for block in _blocks(resamples):
-            swapped = generator.integers(0, 2, (block.stop - block.start, n)).astype(np.float64)
-            moved = swapped @ gap
-            for name, values in differences(mean_a + moved, mean_b - moved):
-                flipped[name][block] += values
-        for name, values in differences(mean_a, mean_b):
-            point[name] += float(values[0])
-    return {name: _comparison(point[name], drawn[name], flipped[name], confidence) for name in wanted.names}
+            moved = generator.integers(0, 2, (block.stop - block.start, n)).astype(np.float64) @ gap
+            flipped[:, block] += differences(mean_a + moved, mean_b - moved)
+        points += differences(mean_a, mean_b)[:, 0]
+    return {
+        name: _comparison(float(points[number]), drawn[number], flipped[number], confidence)
+        for number, name in enumerate(wanted.names)
+    }
 
 
 def _comparison(point: float, drawn: Array, flipped: Array, confidence: float) -> Comparison:
-    below, above = np.count_nonzero(drawn <= 0), np.count_nonzero(drawn >= 0)
+    crossed = min(np.count_nonzero(drawn <= 0), np.count_nonzero(drawn >= 0))
     # A rounding error must not break a tie with what was observed: swapping nobody is one of the outcomes.
-    reached = int(np.count_nonzero(np.abs(flipped) >= abs(point) - 1e-12))
+    reached = np.count_nonzero(np.abs(flipped) >= abs(point) - 1e-12)
     return Comparison(
         difference=_interval(point, drawn, confidence),
-        p_bootstrap=min(1.0, 2 * (min(int(below), int(above)) + 1) / (len(drawn) + 1)),
-        p_sign_flip=(reached + 1) / (len(drawn) + 1),
+        p_bootstrap=min(1.0, 2 * (int(crossed) + 1) / (len(drawn) + 1)),
+        p_sign_flip=(int(reached) + 1) / (len(drawn) + 1),
     )
 
 
-def _runs(rows: Rows | Sequence[Rows]) -> Sequence[Rows]:
-    """Raises ArnError unless there is one and all are of the same pictures, protocol and measures."""
-    runs = [rows] if isinstance(rows, Rows) else rows
-    if not runs:
-        raise ArnError("No run was given, so there is nothing to compare.")
-    for one in runs[1:]:
-        _check_paired(runs[0], one)
-    return runs
+def _interval(estimate: float, drawn: Array, confidence: float) -> Interval:
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(estimate, float(low), float(high), float(drawn.std(ddof=1)))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """P values corrected for their number (Holm 1979): rejecting those up to .05 errs anywhere at most 5 % of the time.
 
-    The i-th smallest of m is multiplied by m - i + 1; corrected values keep the order of the given ones and stay within
-    1. Raises ValueError for a value outside 0..1.
+    Raises ValueError for a value outside 0..1.
     """
     if any(not 0 <= p <= 1 for p in p_values.values()):
         raise ValueError("p values lie within 0..1")
-    corrected: dict[str, float] = {}
-    least = 0.0
-    ordered = sorted(p_values.items(), key=lambda item: item[1])
-    for rank, (name, p) in enumerate(ordered):
-        least = max(least, min(1.0, (len(ordered) - rank) * p))
-        corrected[name] = least
-    return {name: corrected[name] for name in p_values}
+    corrected, least = dict(p_values), 0.0
+    for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        least = corrected[name] = max(least, min(1.0, (len(p_values) - rank) * p_values[name]))
+    return corrected
+
+
+def correct(tests: Sequence[dict[str, Any]], confidence: float) -> None:
+    """Give each test with a ``p`` its ``p_holm`` among all of them, ``significant`` up to 1 - `confidence`."""
+    corrected = holm({str(number): test["p"] for number, test in enumerate(tests)})
+    for test, p in zip(tests, corrected.values(), strict=True):
+        test |= {"p_holm": p, "significant": p <= 1 - confidence}
 
 
 # ---------------------------------------------------------------------------------------------------------- resampling
@@ -196,59 +183,50 @@ def _resampled(n: int, resamples: int, seed: int) -> Iterator[tuple[slice, Array
         yield block, np.bincount(picks.ravel(), minlength=rows * n).reshape(rows, n) / n
 
 
-def _interval(estimate: float, drawn: Array, confidence: float) -> Interval:
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(estimate, float(low), float(high), float(drawn.std(ddof=1)))
-
-
-# ---------------------------------------------------------------------------------------------------------- aggregates
-
-
 class _Aggregates:
-    """Some scores of a data set, and the columns of a row that they are made of."""
+    """Some scores of a data set (all that the rows give unless named), and the columns that they are made of."""
 
     def __init__(self, rows: Rows, names: Sequence[str] | None) -> None:
-        """Of all scores that the rows give, unless named. Raises ArnError, listing them, for others."""
-        held = available(rows)
-        unknown = [name for name in names or () if name not in held]
-        if unknown:
-            raise ArnError(f"These rows give no {', '.join(unknown)}; they give {', '.join(held)}.")
-        self.names = held if names is None else tuple(dict.fromkeys(names))
-        curves = {name: curve for one in rows.measures for name, curve in REGISTRY[one].curves(rows.protocol).items()}
         given = scores(rows.measures)
+        unknown = [name for name in names or () if name not in given]
+        if unknown:
+            raise ArnError(f"These rows give no {', '.join(unknown)}; they give {', '.join(given)}.")
+        self.names = tuple(given) if names is None else tuple(dict.fromkeys(names))
+        curves = {name: curve for one in rows.measures for name, curve in REGISTRY[one].curves(rows.protocol).items()}
         # A curve is made once for all scores that are read from it.
         self._scores_of: dict[Curve, list[Score]] = {}
         for score in (given[name] for name in self.names):
             curve = Curve((score.of,)) if score.take == "average" else curves[score.of]
             self._scores_of.setdefault(curve, []).append(score)
-        self._places: dict[str, slice] = {}
-        start = 0
-        for column in (column for curve in self._scores_of for column in curve.columns):
-            if column not in self._places:
-                place = fields(rows.measures)[column]
-                self._places[column] = slice(start, start + place.stop - place.start)
-                start = self._places[column].stop
+        self._columns = list(dict.fromkeys(column for curve in self._scores_of for column in curve.columns))
+        places = [fields(rows.measures)[column] for column in self._columns]
+        self._ends = np.cumsum([place.stop - place.start for place in places])
 
     def table(self, rows: Rows) -> Array:
         """The columns, side by side: pictures x their widths together."""
         if len(rows) < 2:
             raise ArnError(f"{len(rows)} pictures say nothing about chance: at least two are needed.")
-        return np.concatenate([rows[column].reshape(len(rows), -1) for column in self._places], axis=1)
+        return np.concatenate([rows[column].reshape(len(rows), -1) for column in self._columns], axis=1)
 
-    def zeros(self, resamples: int) -> dict[str, Array]:
-        return {name: np.zeros(resamples) for name in self.names}
-
-    def of(self, means: Array) -> dict[str, Array]:
-        """The scores of each row of `means`, averages of the columns."""
-        averages = {
-            column: means[:, place] if place.stop - place.start > 1 else means[:, place.start]
-            for column, place in self._places.items()
-        }
+    def of(self, means: Array) -> Array:
+        """The scores, names x resamples, from averages of the columns, resamples x their widths together."""
+        parts = zip(self._columns, np.split(means, self._ends[:-1], axis=1), strict=True)
+        averages = {column: part[:, 0] if part.shape[1] == 1 else part for column, part in parts}
         values: dict[str, Array] = {}
         for curve, read in self._scores_of.items():
             array = curve.of(averages)
             values |= {score.name: score.value(array) for score in read}
-        return {name: values[name] for name in self.names}
+        return np.array([values[name] for name in self.names])
+
+
+def _runs(rows: Rows | Sequence[Rows]) -> Sequence[Rows]:
+    """Raises ArnError unless there is one and all are of the same pictures, protocol and measures."""
+    runs = [rows] if isinstance(rows, Rows) else rows
+    if not runs:
+        raise ArnError("No run was given, so there is nothing to compare.")
+    for one in runs[1:]:
+        _check_paired(runs[0], one)
+    return runs
 
 
 def _check_paired(first: Rows, second: Rows) -> None:

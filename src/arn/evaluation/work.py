@@ -7,10 +7,12 @@ imports torch: a worker starts in about a second.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
@@ -44,38 +46,35 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Some pictures of a data set for one method.
+class Item:
+    """A picture to be scored."""
 
-    Attributes:
-        source: these pictures alone.
-        maps: for each, the file of its map; the map itself, uint8; or None, where `maker` is to make it.
-        map_keys, mask_keys: for each, content hashes of map and mask.
-    """
+    index: int  # into the data set's source
+    map: Path | NDArray[np.uint8] | Method  # the file of its map, the map itself, or the method that is to make it
+    map_key: bytes  # what the map is known by: its content hash, or that of what it is made from
+    keys: tuple[bytes, ...]  # what its rows are known by, one a protocol
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some pictures of a data set for one method; `source` has these alone."""
 
     method: str
     dataset: str
     source: Source
-    maps: Sequence[Path | NDArray[np.uint8] | None]
-    map_keys: Sequence[bytes]
-    mask_keys: Sequence[bytes]
-    maker: Method | None
+    items: Sequence[Item]
     rules: Rules
     cache: Cache
 
 
-Scored = list[tuple[str, tuple[NDArray[np.float64], ...]]]
-
-
-def score_batch(batch: Batch) -> Scored:
+def score_batch(batch: Batch) -> list[tuple[str, list[NDArray[np.float64]]]]:
     """Stem and rows, one a protocol, of each picture. Raises ArnError naming the method, data set and stem."""
-    scored: Scored = []
-    for index, stem in enumerate(batch.source.stems):
-        levels, mask = _map_and_mask(batch, index)
+    scored = []
+    for place, (stem, item) in enumerate(zip(batch.source.stems, batch.items, strict=True)):
+        levels, mask = _map_and_mask(batch, place, item)
         rows = []
         try:
-            keys = batch.rules.keys(batch.map_keys[index], batch.mask_keys[index])
-            for protocol, key in zip(batch.rules.protocols, keys, strict=True):
+            for protocol, key in zip(batch.rules.protocols, item.keys, strict=True):
                 row = stored_row(batch.cache, key, batch.rules.measures)
                 if row is None:
                     row = score_row(levels, mask, protocol, batch.rules.measures, stem)
@@ -83,23 +82,21 @@ def score_batch(batch: Batch) -> Scored:
                 rows.append(row)
         except ArnError as error:
             raise ArnError(f"{batch.method} on {batch.dataset}: {error}") from error
-        scored.append((stem, tuple(rows)))
+        scored.append((stem, rows))
     return scored
 
 
-def _map_and_mask(batch: Batch, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _map_and_mask(batch: Batch, place: int, item: Item) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A picture's map, made if need be, and its mask; the picture itself is read only to make the map."""
-    given = batch.maps[index]
-    if given is not None:
-        return read_map(given) if isinstance(given, Path) else given, batch.source.mask(index)
-    key = batch.map_keys[index]
-    levels = stored_map(batch.cache, key)
+    if isinstance(item.map, Path):
+        return read_map(item.map), batch.source.mask(place)
+    levels = item.map if isinstance(item.map, np.ndarray) else stored_map(batch.cache, item.map_key)
     if levels is not None:
-        return levels, batch.source.mask(index)
-    assert batch.maker is not None
-    picture, mask = batch.source.read(index)
-    levels = eight_bits(np.asarray(batch.maker.maps([picture])[0]))
-    store_map(batch.cache, key, levels)
+        return levels, batch.source.mask(place)
+    assert not isinstance(item.map, np.ndarray)
+    picture, mask = batch.source.read(place)
+    levels = eight_bits(np.asarray(item.map.maps([picture])[0]))
+    store_map(batch.cache, item.map_key, levels)
     return levels, mask
 
 
@@ -145,35 +142,27 @@ class Workers:
     def map(
         self, call: Callable[[Any], Any], items: Iterator[tuple[int, Any]], total: int
     ) -> Iterator[tuple[int, Any]]:
-        """(weight, result) of each call as they end, in any order; `items` are (weight, argument), drawn as needed.
+        """(weight, result) of each call as they end, in any order; `items` are (weight, argument), a few drawn ahead.
 
-        At most a few arguments are in flight, so that memory does not grow with their number. `total` is the sum of
-        the weights: little work is done here, without starting processes.
+        `total` is the sum of the weights: little work is done here, without starting processes.
         """
         if self.count == 1 or (self._pool is None and total < POOL_FROM):
             for weight, item in items:
                 yield weight, call(item)
             return
-        pool = self._started()
-        pending: dict[Future[Any], int] = {}
+        pool, pending = self._started(), dict[Future[Any], int]()
         try:
-            for weight, item in items:
-                pending[pool.submit(call, item)] = weight
-                if len(pending) >= 3 * self.count:
-                    yield from self._ended(pending)
-            while pending:
-                yield from self._ended(pending)
+            while True:
+                for weight, item in islice(items, 3 * self.count - len(pending)):
+                    pending[pool.submit(call, item)] = weight
+                if not pending:
+                    return
+                for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    yield pending.pop(future), future.result()
         except BaseException:
             for future in pending:
                 future.cancel()
             raise
-
-    @staticmethod
-    def _ended(pending: dict[Future[Any], int]) -> Iterator[tuple[int, Any]]:
-        done, _ = wait(pending, return_when=FIRST_COMPLETED)
-        for future in done:
-            weight = pending.pop(future)
-            yield weight, future.result()
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -183,8 +172,6 @@ class Workers:
 
 
 def _begin() -> None:
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends its workers
     cv2.setNumThreads(1)
     parent = parent_process()

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from arn.evaluation.results import SCHEMA, describe_protocols, kept_curves
-from arn.evaluation.statistics import bootstrap, compare, holm
+from arn.evaluation.results import SCHEMA, describe_protocols, describe_view, kept_curves
+from arn.evaluation.statistics import bootstrap, compare, correct
+from arn.evaluation.views import View
 from arn.metrics.measures import labels, listed
 from arn.report.page import Section
 from arn.report.runs import Variant, numeric_key
@@ -36,40 +37,28 @@ def make_report(
     over all differences of the report together (Holm).
     """
     options: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
-    datasets = list(full.runs[0].rows)
+    tested = full.runs[0].rows
     scores: list[dict[str, Any]] = []
-    for dataset in datasets:
+    for dataset in tested:
         for variant in found:
-            tables = [run.rows[dataset] for run in variant.runs]
-            sure = bootstrap(tables, SCORED, **options) if resamples and len(tables[0]) > 1 else {}
-            gaps = {} if variant is full or not sure else _differences(variant, full, dataset, options)
-            values = {run.seed: run.rows[dataset].compute() for run in variant.runs}
+            tables = {run.seed: run.rows[dataset] for run in variant.runs}
+            sampled = resamples and len(tested[dataset]) > 1
+            sure = bootstrap(list(tables.values()), SCORED, **options) if sampled else {}
+            gaps = _differences(variant, full, dataset, options) if sure and variant is not full else {}
+            computed = {number: table.compute() for number, table in tables.items()}
             for name in SCORED:
-                by_seed = {number: float(one[name]) for number, one in values.items()}
-                scores.append(
-                    {
-                        "variant": variant.name,
-                        "dataset": dataset,
-                        "score": name,
-                        "mean": statistics.fmean(by_seed.values()),
-                        "sd": _deviation(by_seed),
-                        "by_seed": by_seed,
-                        "low": sure[name].low if name in sure else None,
-                        "high": sure[name].high if name in sure else None,
-                        "difference": gaps.get(name),
-                    }
-                )
-    tested = [one["difference"] for one in scores if one["difference"] is not None]
-    corrected = holm({str(number): one["p"] for number, one in enumerate(tested)})
-    for number, one in enumerate(tested):
-        one["p_holm"] = corrected[str(number)]
-        one["significant"] = one["p_holm"] <= 1 - confidence
+                by_seed = {number: float(values[name]) for number, values in computed.items()}
+                place = {"variant": variant.name, "dataset": dataset, "score": name}
+                spread = {"mean": statistics.fmean(by_seed.values()), "sd": _deviation(by_seed), "by_seed": by_seed}
+                low, high = (sure[name].low, sure[name].high) if sure else (None, None)
+                scores.append(place | spread | {"low": low, "high": high, "difference": gaps.get(name)})
+    correct([one["difference"] for one in scores if one["difference"]], confidence)
     return {
         "schema": SCHEMA,
         "reference": full.name,
         "axis": numeric_key(found),
-        "datasets": {name: len(full.runs[0].rows[name]) for name in datasets},
-        "protocols": describe_protocols({full.runs[0].rows[name].protocol for name in datasets}),
+        "datasets": {dataset: len(rows) for dataset, rows in tested.items()},
+        "protocols": describe_protocols({rows.protocol for rows in tested.values()}),
         "variants": [_describe(one) for one in found],
         "scores": scores,
         "options": options,
@@ -82,18 +71,13 @@ def _differences(variant: Variant, full: Variant, dataset: str, options: Mapping
     common = sorted(ours.keys() & theirs.keys())
     pairs = [(ours[one], theirs[one]) for one in common] or list(zip(ours.values(), theirs.values(), strict=False))
     tested = compare([one for one, _ in pairs], [other for _, other in pairs], SCORED, **options)
-    found = {}
+    found: dict[str, Any] = {}
     for name, one in tested.items():
+        gap = one.difference
         by_seed = {number: float(ours[number].compute()[name] - theirs[number].compute()[name]) for number in common}
-        found[name] = {
-            "estimate": one.difference.estimate,
-            "low": one.difference.low,
-            "high": one.difference.high,
-            "p": one.p_sign_flip,
-            "by_seed": by_seed,
-            "sd": _deviation(by_seed),
-            "same_sign": len({value > 0 for value in by_seed.values()}) == 1 if by_seed else None,
-        }
+        same_sign = len({value > 0 for value in by_seed.values()}) == 1 if by_seed else None
+        found[name] = {"estimate": gap.estimate, "low": gap.low, "high": gap.high, "p": one.p_sign_flip}
+        found[name] |= {"by_seed": by_seed, "sd": _deviation(by_seed), "same_sign": same_sign}
     return found
 
 
@@ -103,25 +87,25 @@ def _deviation(by_seed: Mapping[int, float]) -> float | None:
 
 def _describe(variant: Variant) -> dict[str, Any]:
     records = [run.record for run in variant.runs]
+
+    def mean(key: str) -> float | None:
+        values = [float(one[key]) for one in records if one.get(key) is not None]
+        return statistics.fmean(values) if values else None
+
     return {
         "name": variant.name,
         "settings": variant.settings,
         "seeds": variant.seeds,
         "folders": [run.folder.name for run in variant.runs],
         "parameters": records[0]["parameters"],
-        "training_seconds": _mean(records, "training_seconds"),
-        "training_seconds_per_picture": _mean(records, "seconds_per_picture"),
-        "pictures_trained_on": _mean(records, "pictures_trained_on"),
-        "seconds_per_map": _mean(records, "seconds_per_map"),
+        "training_seconds": mean("training_seconds"),
+        "training_seconds_per_picture": mean("seconds_per_picture"),
+        "pictures_trained_on": mean("pictures_trained_on"),
+        "seconds_per_map": mean("seconds_per_map"),
         "backbone_weights": sorted({str(one.get("backbone_weights")) for one in records}),
         "commits": sorted({str(one.get("commit"))[:12] for one in records}),
         "processors": sorted({str(one.get("processor")) for one in records}),
     }
-
-
-def _mean(records: Sequence[Mapping[str, Any]], key: str) -> float | None:
-    values = [float(one[key]) for one in records if one.get(key) is not None]
-    return statistics.fmean(values) if values else None
 
 
 def warnings(report: Report, unfinished: int) -> list[str]:
@@ -129,16 +113,15 @@ def warnings(report: Report, unfinished: int) -> list[str]:
     told = []
     if unfinished:
         told.append(f"{unfinished} runs of the sweep are begun and not finished: they are missing here.")
-    counts = {len(one["seeds"]) for one in report["variants"]}
-    if counts == {1}:
+    seeds = {tuple(one["seeds"]) for one in report["variants"]}
+    if all(len(one) == 1 for one in seeds):
         told.append("One seed each: nothing here says how much another training of the same network would differ.")
-    elif len({tuple(one["seeds"]) for one in report["variants"]}) > 1:
+    elif len(seeds) > 1:
         told.append("The variants have different seeds; differences are over the common ones.")
     trained = {round(one["pictures_trained_on"]) for one in report["variants"] if one["pictures_trained_on"]}
     if len(trained) > 1:
-        told.append(
-            f"The variants were not trained on as many pictures: {', '.join(f'{n:,}' for n in sorted(trained))}."
-        )
+        counts = ", ".join(f"{count:,}" for count in sorted(trained))
+        told.append(f"The variants were not trained on as many pictures: {counts}.")
     for key, what in (("commits", "commits of ARN"), ("processors", "processors"), ("backbone_weights", "backbones")):
         seen = sorted({value for one in report["variants"] for value in one[key]})
         if len(seen) > 1:
@@ -169,7 +152,7 @@ def notes(report: Report) -> list[str]:
     return told
 
 
-# ---------------------------------------------------------------------------------------------------------------- cells
+# -------------------------------------------------------------------------------------------------------------- writers
 
 
 def _entries(report: Report, variant: str) -> dict[tuple[str, str], Mapping[str, Any]]:
@@ -178,13 +161,9 @@ def _entries(report: Report, variant: str) -> dict[tuple[str, str], Mapping[str,
 
 def _tables(report: Report) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, head, lines) of the scores, and of the differences where there are any."""
-    scores, differences = ("Scores over seeds, and cost", *_scores(report)), _differences_table(report)
-    return [scores, (f"Differences from {report['reference']}", *differences)] if differences[1] else [scores]
-
-
-def _scores(report: Report) -> tuple[list[str], list[list[str]]]:
     across = [(dataset, score) for dataset in report["datasets"] for score in SCORED]
     head = ["variant", "seeds", *(f"{dataset} {labels()[score].text}" for dataset, score in across)]
+    head += ["parameters", "training, min", "ms / map"]
     lines = []
     for one in report["variants"]:
         cells = _entries(report, one["name"])
@@ -193,29 +172,25 @@ def _scores(report: Report) -> tuple[list[str], list[list[str]]]:
         cost = [f"{one['parameters']:,}", "" if seconds is None else f"{seconds / 60:.1f}"]
         cost.append("" if each is None else f"{1000 * each:.1f}")
         lines.append([name, str(len(one["seeds"])), *(_score(cells[key]) for key in across), *cost])
-    return [*head, "parameters", "training, min", "ms / map"], lines
+    tables = [("Scores over seeds, and cost", head, lines)]
+    tested = [one for one in report["scores"] if one["difference"]]
+    if tested:
+        head = ["variant", "set", "score", "difference", "over pictures", "p (Holm)", "at each seed"]
+        tables.append((f"Differences from {report['reference']}", head, [_difference(one) for one in tested]))
+    return tables
 
 
 def _score(one: Mapping[str, Any]) -> str:
     deviation = "" if one["sd"] is None else f" ± {one['sd']:.4f}"
-    tied = one["difference"] is not None and not one["difference"]["significant"]
-    return f"{one['mean']:.4f}{deviation}{f' {NOT_SIGNIFICANT}' if tied else ''}"
+    tied = f" {NOT_SIGNIFICANT}" if one["difference"] and not one["difference"]["significant"] else ""
+    return f"{one['mean']:.4f}{deviation}{tied}"
 
 
-def _differences_table(report: Report) -> tuple[list[str], list[list[str]]]:
-    lines = []
-    for one in report["scores"]:
-        gap = one["difference"]
-        if gap is not None:
-            by_seed = ", ".join(f"{value:+.4f}" for value in gap["by_seed"].values())
-            interval = f"[{gap['low']:+.4f}, {gap['high']:+.4f}]"
-            label = labels()[one["score"]].text
-            cells = [one["variant"], one["dataset"], label, f"{gap['estimate']:+.4f}", interval]
-            lines.append([*cells, f"{gap['p_holm']:.4f}", by_seed or "-"])
-    return ["variant", "set", "score", "difference", "over pictures", "p (Holm)", "at each seed"], lines
-
-
-# -------------------------------------------------------------------------------------------------------------- writers
+def _difference(one: Mapping[str, Any]) -> list[str]:
+    gap = one["difference"]
+    cells = [one["variant"], one["dataset"], labels()[one["score"]].text, f"{gap['estimate']:+.4f}"]
+    cells += [f"[{gap['low']:+.4f}, {gap['high']:+.4f}]", f"{gap['p_holm']:.4f}"]
+    return [*cells, ", ".join(f"{value:+.4f}" for value in gap["by_seed"].values()) or "-"]
 
 
 def markdown(report: Report) -> str:
@@ -223,8 +198,7 @@ def markdown(report: Report) -> str:
     for _, head, lines in _tables(report):
         rows = [head, ["---"] * len(head), *lines]
         parts.append("\n".join(pipes(cell.replace("|", "\\|") for cell in row) for row in rows))
-    parts.append("\n".join(f"- {note}" for note in notes(report)))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(report))]) + "\n"
 
 
 def latex(report: Report) -> str:
@@ -239,11 +213,16 @@ def latex(report: Report) -> str:
 
 def csv(report: Report) -> str:
     """One row a variant, test set and score."""
-    settings = list(report["variants"][0]["settings"])
-    measured, tested = ["mean", "sd", "low", "high"], ["estimate", "low", "high", "p", "p_holm"]
-    cost = ["parameters", "training_seconds", "seconds_per_map"]
-    head = ["variant", *settings, "dataset", "score", "seeds", *measured]
-    head += ["difference", "difference_low", "difference_high", "p", "p_holm", *cost]
+    measured, cost = ("mean", "sd", "low", "high"), ("parameters", "training_seconds", "seconds_per_map")
+    tested = {
+        "estimate": "difference",
+        "low": "difference_low",
+        "high": "difference_high",
+        "p": "p",
+        "p_holm": "p_holm",
+    }
+    settings = report["variants"][0]["settings"]
+    head = ["variant", *settings, "dataset", "score", "seeds", *measured, *tested.values(), *cost]
     described = {one["name"]: one for one in report["variants"]}
     lines = []
     for one in report["scores"]:
@@ -274,24 +253,22 @@ def _html_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
 
 
-def as_bench(report: Report, found: Sequence[Variant], provenance: Mapping[str, Any]) -> dict[str, Any]:
+def as_bench(report: Report, found: Sequence[Variant]) -> dict[str, Any]:
     """The same findings in the form of bench.json, for the page: a variant is a method, its scores the seeds' means.
 
     Comparisons of the best with the next are left out: the report's are with the reference, in its own table.
     """
-    views = []
-    for name, count in report["datasets"].items():
-        protocol = found[0].runs[0].rows[name].protocol.name
-        view = {"id": f"{name}/{protocol}", "dataset": name, "label": name, "protocol": protocol}
-        views.append(view | {"note": "", "pictures": count})
+    views = [
+        describe_view(View(dataset, dataset, found[0].runs[0].rows[dataset].protocol), pictures)
+        for dataset, pictures in report["datasets"].items()
+    ]
     entries = []
     for view in views:
         for variant, described in zip(found, report["variants"], strict=True):
             tables = [run.rows[view["dataset"]] for run in variant.runs]
             computed, measures = [one.compute() for one in tables], tables[0].measures
-            cells = _entries(report, variant.name)
-            ends = {score: [cells[view["dataset"], score][end] for end in ("low", "high")] for score in SCORED}
-            curves = kept_curves(measures)
+            scored = [one for (name, _), one in _entries(report, variant.name).items() if name == view["dataset"]]
+            curves = {name: np.mean([one[name] for one in computed], axis=0) for name in kept_curves(measures)}
             entries.append(
                 {
                     "method": variant.name,
@@ -299,8 +276,8 @@ def as_bench(report: Report, found: Sequence[Variant], provenance: Mapping[str, 
                     "pictures": view["pictures"],
                     "of": view["pictures"],
                     "values": {name: float(np.mean([one[name] for one in computed])) for name in listed(measures)},
-                    "intervals": {score: both for score, both in ends.items() if both[0] is not None},
-                    "curves": {name: np.mean([one[name] for one in computed], axis=0).tolist() for name in curves},
+                    "intervals": {one["score"]: [one["low"], one["high"]] for one in scored if one["low"] is not None},
+                    "curves": {name: curve.tolist() for name, curve in curves.items()},
                     "seconds_per_picture": described["seconds_per_map"],
                     "device": "cpu",
                 }
@@ -313,7 +290,7 @@ def as_bench(report: Report, found: Sequence[Variant], provenance: Mapping[str, 
     return {
         "schema": SCHEMA,
         "title": f"{len(found)} variants on {', '.join(report['datasets'])}",
-        "provenance": dict(provenance) | dict(report["options"]),
+        "provenance": report["provenance"] | report["options"],
         "methods": methods,
         "protocols": report["protocols"],
         "views": views,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arn.data.transforms import resize
 from arn.evaluation.bench import Bench
@@ -20,7 +18,7 @@ from arn.evaluation.work import Workers
 from arn.files import write_atomically
 from arn.inference.methods import MapFolder
 from arn.report.browser import levels, media, spread, view_rows
-from arn.report.figures import choose_rows, draw_all, grid, slug
+from arn.report.figures import as_files, choose_rows, draw_all, grid, slug
 from arn.report.page import write_page
 from arn.report.tables import latex, markdown, per_image_csv, scores_csv
 
@@ -41,7 +39,9 @@ def write_bench(bench: Bench, content: dict[str, Any], folder: Path, cache: Cach
     pictures = [Pictures(bench, dataset, cache) for dataset in bench.sources]
     # Worker processes draw the thumbnails while this one draws the figures.
     with ThreadPoolExecutor(1) as thread:
-        drawing = {one.dataset: thread.submit(one.media, workers) for one in pictures if bench.request.browser}
+        drawing = {}
+        for one in pictures if bench.request.browser else ():
+            drawing[one.dataset] = thread.submit(media, one.source, one.chosen, one.maps, cache, workers)
         if bench.request.figures:
             for one in pictures:
                 files |= one.grid()
@@ -55,15 +55,13 @@ def write_bench(bench: Bench, content: dict[str, Any], folder: Path, cache: Cach
 
 
 class Pictures:
-    """The pictures of a data set beside the maps of a bench, from the easiest to the hardest.
+    """The pictures of a data set beside the maps of a bench.
 
-    Attributes:
-        stems: those that were scored.
-        errors: methods x pictures, the MAE under the first protocol; zeros where it was not measured.
+    `stems` are those that were scored; `errors`, methods x pictures, their MAE under the first protocol, or zeros.
     """
 
     def __init__(self, bench: Bench, dataset: str, cache: Cache) -> None:
-        self.bench, self.dataset, self.cache = bench, dataset, cache
+        self.dataset, self.cache = dataset, cache
         self.source, self.methods = bench.sources[dataset], bench.of(dataset)
         view = next(view for view in bench.views if view.dataset == dataset)
         tables = [bench.rows_of(method, view) for method in self.methods]
@@ -86,30 +84,21 @@ class Pictures:
     @property
     def note(self) -> str:
         """What the page says where it does not show all of them."""
-        if len(self.chosen) == len(self.stems):
-            return ""
-        return (
-            f"{self.dataset}: {len(self.chosen)} of {len(self.stems):,} pictures are drawn, spread evenly from the "
-            "easiest to the hardest by the methods' mean MAE"
-        )
-
-    def media(self, workers: Workers) -> dict[str, dict[str, Any]]:
-        return media(self.source, self.chosen, self.maps, self.cache, workers)
+        part = f"{self.dataset}: {len(self.chosen)} of {len(self.stems):,} pictures are drawn, spread evenly from the "
+        part += "easiest to the hardest by the methods' mean MAE"
+        return part if len(self.chosen) < len(self.stems) else ""
 
     def grid(self) -> dict[str, bytes]:
         """The figure of easy, hard and disputed pictures."""
         rows = []
         for number, why in choose_rows(self.errors):
             index = self.at[self.stems[number]]
-            maps = [levels(place, self.cache) for place in self.maps(index).values()]
-            images = _small([*self.source.read(index), *maps])
-            rows.append((self.stems[number], why, images, [float(error) for error in self.errors[:, number]]))
+            picture, mask = self.source.read(index)
+            native: list[Any] = [picture, mask, *(levels(place, self.cache) for place in self.maps(index).values())]
+            scale = min(1.0, GRID_SIDE / max(mask.shape))
+            height, width = (max(1, round(side * scale)) for side in mask.shape)
+            images = [resize(image, height, width) for image in native]
+            rows.append((self.stems[number], why, images, self.errors[:, number].tolist()))
         title = f"{self.dataset}: lowest and highest mean MAE, and largest disagreement (MAE below each map)"
         drawn = grid(title, [method.name for method in self.methods], rows, self.cache)
-        return {f"figures/grid_{slug(self.dataset)}.{suffix}": data for suffix, data in drawn}
-
-
-def _small(images: Sequence[Any]) -> list[NDArray[np.uint8]]:
-    height, width = images[0].shape[:2]
-    scale = min(1.0, GRID_SIDE / max(height, width))
-    return [resize(image, max(1, round(height * scale)), max(1, round(width * scale))) for image in images]
+        return as_files(f"figures/grid_{slug(self.dataset)}", drawn)

@@ -39,8 +39,7 @@ def thumbnails(shown: Shown) -> dict[str, dict[str, Any]]:
         if len(uris) < len(keys):
             picture, mask = shown.source.read(index)
             drawn = [levels(place, shown.cache) for place in maps.values()]
-            images = [picture, mask, *(np.zeros_like(mask) if one is None else one for one in drawn)]
-            uris = [thumbnail(image) for image in images]
+            uris = [thumbnail(np.zeros_like(mask) if one is None else one) for one in (picture, mask, *drawn)]
             for key, uri in zip(keys, uris, strict=True):
                 shown.cache.put(key, uri.encode())
         found[stem] = {"picture": uris[0], "mask": uris[1], "maps": dict(zip(maps, uris[2:], strict=True))}
@@ -65,30 +64,25 @@ def media(
     """
     version = code_version("arn.report.page", "arn.report.browser")
 
+    def keys(index: int) -> list[bytes]:
+        contents = [file_digest(place) if isinstance(place, Path) else place for place in maps(index).values()]
+        return [digest("thumbnail", version, one) for one in (*source.digests(index), *contents)]
+
     def jobs() -> Iterator[tuple[int, Shown]]:
         for start in range(0, len(indices), 16):
             part = indices[start : start + 16]
-            of = [maps(index) for index in part]
-            keys = []
-            for index, places in zip(part, of, strict=True):
-                contents = [file_digest(place) if isinstance(place, Path) else place for place in places.values()]
-                keys.append([digest("thumbnail", version, one) for one in (*source.digests(index), *contents)])
-            yield len(part), Shown(source.only(part), of, keys, cache)
+            yield len(part), Shown(source.only(part), list(map(maps, part)), list(map(keys, part)), cache)
 
-    first = next(jobs(), None)
-    drawn = first is None or all(cache.get(key) for key in first[1].keys[0])
-    found: dict[str, Any] = {}
     # Reading them from the cache is quicker than starting processes.
+    drawn = not indices or all(cache.get(key) for key in keys(indices[0]))
+    found: dict[str, Any] = {}
     for _, some in workers.map(thumbnails, jobs(), 0 if drawn else len(indices)):
         found |= some
     return {source.stems[index]: found[source.stems[index]] for index in indices}
 
 
 def spread(errors: NDArray[np.float64], most: int) -> list[int]:
-    """At most `most` pictures, evenly from the easiest to the hardest by the mean over methods, extremes included.
-
-    `errors`: methods x pictures, the MAE.
-    """
+    """At most `most` pictures, evenly from the lowest to the highest mean of `errors`, methods x pictures."""
     order = np.argsort(errors.mean(axis=0), kind="stable")
     places = np.unique(np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int))
     return sorted(int(one) for one in order[places])

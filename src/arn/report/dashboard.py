@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from arn.evaluation.results import scores_in
-from arn.loggers import RunLogger, ShownImage, result_logger
+from arn.loggers import Line, RunLogger, ShownImage, result_logger
 
 
 def log_bench(chosen: Mapping[str, Any], content: Mapping[str, Any], run: Path) -> None:
     """Log a finished bench as one run of the kind ``bench``.
 
-    `chosen`: an entry of conf/logger, resolved: where and how. `run`: the folder that the bench was written to.
+    `chosen`: an entry of conf/logger, resolved. `run`: the folder that the bench was written to.
     """
     told = {key: content[key] for key in ("provenance", "methods", "protocols", "views", "warnings")}
     with result_logger(chosen, run, "bench", told) as logger:
@@ -21,23 +21,20 @@ def log_bench(chosen: Mapping[str, Any], content: Mapping[str, Any], run: Path) 
         names = scores_in(content["scores"])
         rows: list[list[Any]] = []
         summary: dict[str, float] = {}
+        curves: dict[str, dict[str, Line]] = {}
         for entry in content["scores"]:
-            view, values = views[entry["view"]], entry["values"]
-            row = [entry["method"], view["label"], view["protocol"], *map(values.get, names)]
+            method, view, values = entry["method"], views[entry["view"]], entry["values"]
+            row = [method, view["label"], view["protocol"], *map(values.get, names)]
             rows.append([*row, entry["pictures"], entry["seconds_per_picture"]])
-            place = f"{view['label']}/{view['protocol']}/{entry['method']}"
-            summary |= {f"{place}/{name}": values[name] for name in names if name in values}
+            summary |= {f"{view['id']}/{method}/{name}": values[name] for name in names if name in values}
+            if "precision" in entry["curves"]:
+                line = entry["curves"]["recall"], entry["curves"]["precision"]
+                curves.setdefault(view["id"], {})[method] = line
         logger.table("scores", ["method", "view", "protocol", *names, "pictures", "seconds_per_picture"], rows)
         logger.summary(summary)
-        for view in content["views"]:
-            curves = {
-                entry["method"]: (entry["curves"]["recall"], entry["curves"]["precision"])
-                for entry in content["scores"]
-                if entry["view"] == view["id"] and "precision" in entry["curves"]
-            }
-            if curves:
-                place = f"{view['label']}/{view['protocol']}"
-                logger.curves(f"pr/{place}", f"PR, {view['label']}, {view['protocol']}", curves, x="recall")
+        for place, lines in curves.items():
+            title = f"PR, {views[place]['label']}, {views[place]['protocol']}"
+            logger.curves(f"pr/{place}", title, lines, x="recall")
         _show_figures(logger, run)
         logger.artifact("bench", "bench", [run / "bench.json"])
 

@@ -43,57 +43,51 @@ _DPI = 250
 # By kind of file, without what would make the same figure another file.
 _METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None}}
 
-Drawn = dict[str, bytes]
-"""File name -> content."""
+Report = Mapping[str, Any]
+Entries = Sequence[Mapping[str, Any]]  # scores of a bench's or a report's content
+Drawn = dict[str, bytes]  # file name -> content
 
 
 def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
 
 
+def as_files(name: str, drawn: Iterable[tuple[str, bytes]]) -> Drawn:
+    """A figure's (suffix, content) by file name."""
+    return {f"{name}.{suffix}": data for suffix, data in drawn}
+
+
 def draw_all(bench: Mapping[str, Any], cache: Cache) -> Drawn:
     """Every curve and bar of every view, PNG and SVG."""
-    files: Drawn = {}
-    several = len(bench["protocols"]) > 1
+    drawn: Drawn = {}
     for view in bench["views"]:
-        entries = [one for one in bench["scores"] if one["view"] == view["id"] and one["curves"]]
+        entries = [one for one in bench["scores"] if one["view"] == view["id"]]
         if not entries or "precision" not in entries[0]["curves"]:
             continue
-        name = slug(view["label"] + (f"_{view['protocol']}" if several else ""))
+        name = slug(f"{view['label']}_{view['protocol']}" if len(bench["protocols"]) > 1 else view["label"])
         title = f"{view['label']}, protocol {view['protocol']}"
-        for kind, draw in (("pr", _pr), ("f_threshold", _f_threshold), ("bars", _bars)):
-            needed = [_needed(kind, one) for one in entries]
-            key = digest("figure", kind, code_version("arn.report.figures"), title, repr(needed))
-            for suffix, data in _kept(cache, key, partial(draw, title, entries)):
-                files[f"{kind}_{name}.{suffix}"] = data
-    return files
-
-
-def _needed(kind: str, entry: Mapping[str, Any]) -> Any:
-    if kind == "bars":
-        values = entry["values"]
-        return entry["method"], values["adaptive_precision"], values["adaptive_recall"], values["adaptive_f"]
-    curves = entry["curves"]
-    return entry["method"], entry["values"]["max_f"], *(curves[name] for name in ("precision", "recall", "f_curve"))
+        for kind, (draw, *needed) in _KINDS.items():
+            shown = [[one["method"], *((one["values"] | one["curves"])[key] for key in needed)] for one in entries]
+            key = digest("figure", kind, code_version("arn.report.figures"), title, repr(shown))
+            drawn |= as_files(f"{kind}_{name}", _kept(cache, key, partial(draw, title, entries)))
+    return drawn
 
 
 def _kept(cache: Cache, key: bytes, draw: Callable[[], Any]) -> list[tuple[str, bytes]]:
-    keys = {kind: digest(key, kind) for kind in _METADATA}
-    stored = [(kind, data) for kind, one in keys.items() if (data := cache.get(one)) is not None]
-    if len(stored) == len(keys):
-        return stored
-    drawn = _written(draw)
-    for kind, data in drawn:
-        cache.put(keys[kind], data)
+    drawn = [(kind, data) for kind in _METADATA if (data := cache.get(digest(key, kind))) is not None]
+    if len(drawn) < len(_METADATA):
+        drawn = _written(draw)
+        for kind, data in drawn:
+            cache.put(digest(key, kind), data)
     return drawn
 
 
 def _written(draw: Callable[[], Any]) -> list[tuple[str, bytes]]:
     import matplotlib
 
+    found = []
     with matplotlib.rc_context(_STYLE):
         figure = draw()
-        found = []
         for kind, metadata in _METADATA.items():
             out = io.BytesIO()
             figure.savefig(out, format=kind, dpi=_DPI, metadata=metadata)
@@ -111,7 +105,7 @@ def _line(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
 
 
-def _pr(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+def _pr(title: str, entries: Entries) -> Any:
     figure = _figure(_COLUMN, 2.9)
     axes = figure.subplots()
     lowest = 1.0
@@ -124,25 +118,24 @@ def _pr(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
     return figure
 
 
-def _f_threshold(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+def _f_threshold(title: str, entries: Entries) -> Any:
     figure = _figure(_COLUMN, 2.9)
     axes = figure.subplots()
     for number, one in enumerate(entries):
-        f = np.array(one["curves"]["f_curve"])
-        axes.plot(one["curves"]["thresholds"], f, label=one["method"], **_line(number))
+        thresholds, f = one["curves"]["thresholds"], np.array(one["curves"]["f_curve"])
+        axes.plot(thresholds, f, label=one["method"], **_line(number))
         best = int(f.argmax())
-        axes.plot(one["curves"]["thresholds"][best], f[best], "o", markersize=3, color=_line(number)["color"])
+        axes.plot(thresholds[best], f[best], "o", markersize=3, color=_line(number)["color"])
     axes.set(xlabel="threshold", ylabel=r"F ($\beta^2 = 0.3$)", xlim=(0, 255), ylim=(0, 1), title=title)
     axes.legend(loc="lower center")
     return figure
 
 
-def _bars(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
+def _bars(title: str, entries: Entries) -> Any:
     ordered = ranked(entries, "adaptive_f")
     figure = _figure(max(_COLUMN, min(_PAGE, 0.55 * len(ordered) + 1.2)), 2.6)
     axes, places = figure.subplots(), np.arange(len(ordered))
-    names = (("adaptive_precision", "precision"), ("adaptive_recall", "recall"), ("adaptive_f", "F"))
-    for number, (key, label) in enumerate(names):
+    for number, (key, label) in enumerate(zip(_KINDS["bars"][1:], ("precision", "recall", "F"), strict=True)):
         heights = [one["values"][key] for one in ordered]
         style = {"color": COLOURS[number], "hatch": HATCHES[number], "edgecolor": "white", "linewidth": 0.4}
         axes.bar(places + 0.27 * (number - 1), heights, 0.25, label=label, **style)
@@ -153,7 +146,12 @@ def _bars(title: str, entries: Sequence[Mapping[str, Any]]) -> Any:
     return figure
 
 
-# ----------------------------------------------------------------------------------------------------------- a training
+# By name: what draws it, and the values and curves that it shows.
+_KINDS: dict[str, tuple[Any, ...]] = {
+    "pr": (_pr, "max_f", "precision", "recall"),
+    "f_threshold": (_f_threshold, "f_curve"),
+    "bars": (_bars, "adaptive_precision", "adaptive_recall", "adaptive_f"),
+}
 
 
 def draw_training(logged: Iterable[Mapping[str, str]]) -> Drawn:
@@ -164,92 +162,82 @@ def draw_training(logged: Iterable[Mapping[str, str]]) -> Drawn:
     rows = list(logged)
 
     def column(name: str) -> tuple[list[float], list[float]]:
-        found = [(float(row["step"]) + 1, float(row[name])) for row in rows if row.get(name)]
-        return [step for step, _ in found], [value for _, value in found]
+        found = [row for row in rows if row.get(name)]
+        return [float(row["step"]) + 1 for row in found], [float(row[name]) for row in found]
 
     def draw() -> Any:
         figure = _figure(_PAGE, 2.4)
-        shown = (("train/loss_step", "training loss"), ("val/max_f", "validation max F"), ("val/mae", "validation MAE"))
-        for number, (axes, (name, label)) in enumerate(zip(figure.subplots(1, 3), shown, strict=True)):
-            steps, values = column(name)
-            if name.startswith("train"):
-                axes.plot(steps, values, color="#bbbbbb", linewidth=0.5)
-                steps, values = column("train/loss_epoch")
-            axes.plot(steps, values, color=COLOURS[number], marker="o", markersize=3)
+        shown = {"train/loss_epoch": "training loss", "val/max_f": "validation max F", "val/mae": "validation MAE"}
+        for colour, axes, (name, label) in zip(COLOURS, figure.subplots(1, 3), shown.items(), strict=False):
+            if name == "train/loss_epoch":
+                axes.plot(*column("train/loss_step"), color="#bbbbbb", linewidth=0.5)
+            axes.plot(*column(name), color=colour, marker="o", markersize=3)
             axes.set(xlabel="step", ylabel=label)
         return figure
 
-    return {f"training.{suffix}": data for suffix, data in _written(draw)}
+    return as_files("training", _written(draw))
 
 
 # -------------------------------------------------------------------------------------------------------------- sweeps
 
 
-def draw_sweep(report: Mapping[str, Any]) -> Drawn:
+def draw_sweep(report: Report) -> Drawn:
     """A figure for each test set of a sweep's report, PNG and SVG: both scores, seed by seed, and their means.
 
-    Against the key that the variants differ in, where it is one number (T); bars otherwise, with the reference's mean
-    as a line across.
+    Against the key that the variants differ in, where it is one number (T); bars otherwise.
     """
-    files: Drawn = {}
-    draw, kind = (_against, f"against_{slug(report['axis'])}") if report["axis"] else (_variant_bars, "variants")
+    kind = f"against_{slug(report['axis'])}" if report["axis"] else "variants"
+    drawn: Drawn = {}
     for dataset in report["datasets"]:
-        for suffix, data in _written(partial(draw, report, dataset)):
-            files[f"{kind}_{slug(dataset)}.{suffix}"] = data
-    return files
+        drawn |= as_files(f"{kind}_{slug(dataset)}", _written(partial(_two_scores, report, dataset)))
+    return drawn
 
 
-def _two_scores(
-    report: Mapping[str, Any], dataset: str, height: float, remark: str = ""
-) -> tuple[Any, list[tuple[str, Any, str, dict[str, Any]]]]:
-    """A figure, and of each score: colour, axes, label, and its entry by variant."""
-    figure = _figure(_PAGE, height)
+def _two_scores(report: Report, dataset: str) -> Any:
+    figure = _figure(_PAGE, 2.6 if report["axis"] else 0.9 + 0.32 * len(report["variants"]))
+    remark = "" if report["axis"] else "; axes do not begin at 0"
     figure.suptitle(f"{dataset}, protocol {report['protocols'][0]['name']}{remark}", fontsize=8)
-    parts = []
-    for colour, axes, score in zip(COLOURS[:2], figure.subplots(1, 2), ("max_f", "mae"), strict=True):
+    left, right = figure.subplots(1, 2)
+    for colour, axes, score in zip(COLOURS, (left, right), ("max_f", "mae"), strict=False):
         entries = [one for one in report["scores"] if one["dataset"] == dataset and one["score"] == score]
         label = f"{labels()[score].text} ({'higher' if labels()[score].higher else 'lower'} is better)"
-        parts.append((colour, axes, label, {one["variant"]: one for one in entries}))
-    return figure, parts
+        draw = _against if report["axis"] else _variant_bars
+        draw(report, entries, axes, colour, label)
+        if axes is right and not report["axis"]:
+            axes.set_yticklabels([])
+    return figure
 
 
-def _against(report: Mapping[str, Any], dataset: str) -> Any:
+def _against(report: Report, entries: Entries, axes: Any, colour: str, label: str) -> None:
     key = report["axis"]
-    at = {one["name"]: one["settings"][key] for one in report["variants"]}
-    figure, parts = _two_scores(report, dataset, 2.6)
-    for colour, axes, label, mine in parts:
-        places = [at[name] for name in mine]
-        means, errors = [one["mean"] for one in mine.values()], [one["sd"] or 0.0 for one in mine.values()]
-        axes.errorbar(places, means, yerr=errors, color=colour, marker="o", markersize=4, capsize=3, elinewidth=0.8)
-        for place, one in zip(places, mine.values(), strict=True):
-            values = list(one["by_seed"].values())
-            axes.plot([place] * len(values), values, ".", color="#777777", markersize=3, zorder=1)
-        if all(isinstance(place, int) for place in places):
-            axes.set_xticks(sorted(places))
-        axes.set(xlabel="T" if key == "network.rcl.steps" else key, ylabel=label)
-    return figure
+    places = [one["settings"][key] for one in report["variants"]]
+    means, errors = [one["mean"] for one in entries], [one["sd"] or 0.0 for one in entries]
+    axes.errorbar(places, means, yerr=errors, color=colour, marker="o", markersize=4, capsize=3, elinewidth=0.8)
+    for place, one in zip(places, entries, strict=True):
+        values = list(one["by_seed"].values())
+        axes.plot([place] * len(values), values, ".", color="#777777", markersize=3, zorder=1)
+    if all(isinstance(place, int) for place in places):
+        axes.set_xticks(sorted(places))
+    axes.set(xlabel="T" if key == "network.rcl.steps" else key, ylabel=label)
 
 
-def _variant_bars(report: Mapping[str, Any], dataset: str) -> Any:
-    names = [one["name"] for one in report["variants"]]
-    figure, parts = _two_scores(report, dataset, 0.9 + 0.32 * len(names), "; axes do not begin at 0")
-    for number, (colour, axes, label, mine) in enumerate(parts):
-        places = np.arange(len(names))[::-1]
-        means, errors = [mine[name]["mean"] for name in names], [mine[name]["sd"] or 0.0 for name in names]
-        style: dict[str, Any] = {"color": colour, "height": 0.62, "edgecolor": "white", "linewidth": 0.4}
-        axes.barh(places, means, xerr=errors, error_kw={"elinewidth": 0.8, "capsize": 3}, **style)
-        for place, name in zip(places, names, strict=True):
-            values = list(mine[name]["by_seed"].values())
-            axes.plot(values, [place] * len(values), ".", color="black", markersize=3, zorder=3)
-        axes.axvline(mine[report["reference"]]["mean"], color="#777777", linewidth=0.8, linestyle=DASHES[1])
-        everything = [value for one in mine.values() for value in one["by_seed"].values()]
-        reach = max(max(everything) - min(everything), 1e-3)
-        # Bars from zero would hide what an ablation is about; the title says that they are not.
-        axes.set_xlim(max(0.0, min(everything) - reach), max(everything) + 0.35 * reach)
-        axes.set_yticks(places, names if number == 0 else [""] * len(names))
-        axes.set(xlabel=label)
-        axes.grid(axis="y", visible=False)
-    return figure
+def _variant_bars(report: Report, entries: Entries, axes: Any, colour: str, label: str) -> None:
+    places = np.arange(len(entries))[::-1]
+    means, errors = [one["mean"] for one in entries], [one["sd"] or 0.0 for one in entries]
+    style: dict[str, Any] = {"color": colour, "height": 0.62, "edgecolor": "white", "linewidth": 0.4}
+    axes.barh(places, means, xerr=errors, error_kw={"elinewidth": 0.8, "capsize": 3}, **style)
+    for place, one in zip(places, entries, strict=True):
+        values = list(one["by_seed"].values())
+        axes.plot(values, [place] * len(values), ".", color="black", markersize=3, zorder=3)
+    reference = next(one["mean"] for one in entries if one["variant"] == report["reference"])
+    axes.axvline(reference, color="#777777", linewidth=0.8, linestyle=DASHES[1])
+    everything = [value for one in entries for value in one["by_seed"].values()]
+    reach = max(max(everything) - min(everything), 1e-3)
+    # Bars from zero would hide what an ablation is about; the title says that they are not.
+    axes.set_xlim(max(0.0, min(everything) - reach), max(everything) + 0.35 * reach)
+    axes.set_yticks(places, [one["variant"] for one in entries])
+    axes.set(xlabel=label)
+    axes.grid(axis="y", visible=False)
 
 
 # --------------------------------------------------------------------------------------------------- maps side by side
@@ -258,8 +246,8 @@ def _variant_bars(report: Mapping[str, Any], dataset: str) -> Any:
 def choose_rows(errors: NDArray[np.float64], each: int = 2) -> list[tuple[int, str]]:
     """Which pictures the grid shows, and why: by rule, so that nobody can choose what flatters.
 
-    `errors`: methods x pictures, the MAE. `each` pictures of every kind: ``easy`` and ``hard`` have the lowest and the
-    highest mean over the methods; at ``disagree`` the methods' standard deviation is largest. Ties go to the first.
+    `each` pictures of a kind by their `errors` (methods x pictures, the MAE): the lowest and the highest mean over the
+    methods, and the largest standard deviation. Ties go to the first.
     """
     mean, spread = errors.mean(axis=0), errors.std(axis=0)
     kinds = [(mean, "easy"), (-mean, "hard"), (-spread, "disagree")]
@@ -292,17 +280,14 @@ def _grid(title: str, names: Sequence[str], rows: Sequence[_Row]) -> Any:
     figure.suptitle(title, fontsize=8)
     cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     for line, (stem, why, images, errors) in zip(cells, rows, strict=True):
-        for number, (axes, image) in enumerate(zip(line, images, strict=True)):
+        line[0].set_ylabel(why, fontsize=6)
+        below = [stem, "", *(f"{error:.3f}" for error in errors)]
+        for axes, image, label in zip(line, images, below, strict=True):
             gray: dict[str, Any] = {} if image.ndim == 3 else {"cmap": "gray", "vmin": 0, "vmax": 255}
             axes.imshow(image, interpolation="antialiased", **gray)
-            axes.set_xticks([])
-            axes.set_yticks([])
+            axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-            if number == 0:
-                axes.set_ylabel(why, fontsize=6)
-                axes.set_xlabel(stem, fontsize=5, labelpad=1)
-            elif number > 1:
-                axes.set_xlabel(f"{errors[number - 2]:.3f}", fontsize=5, labelpad=1)
+            axes.set_xlabel(label, fontsize=5, labelpad=1)
     for axes, name in zip(cells[0], ["picture", "mask", *names], strict=True):
         axes.set_title(name, fontsize=7, pad=2)
     return figure

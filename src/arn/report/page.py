@@ -1,8 +1,6 @@
 """The result page: one HTML file that opens from disk, without a network, and shows everything a benchmark found.
 
-Style, script and data are written into the file; a content security policy forbids it any other source. The page holds
-what `bench.json` holds and, for its browser of pictures, thumbnails. It is plain HTML, CSS and JavaScript, kept in
-`templates/`.
+Style, script and data are written into the file, from `templates/`; a content security policy forbids any other source.
 """
 
 from __future__ import annotations
@@ -36,35 +34,26 @@ _GRAY_QUALITY = 55
 
 @dataclass(frozen=True)
 class Section:
-    """A part that the caller adds to the page, below the curves.
+    """A part that the caller adds to the page, below the curves."""
 
-    `title` is text. `html` is put in as it is: whatever in it comes from data must be escaped, and it can refer to
-    nothing outside the page (figures as inline SVG, pictures as data URIs). Scripts in it do not run.
-    """
-
-    title: str
-    html: str
+    title: str  # text
+    html: (
+        str  # put in as it is: whatever comes from data must be escaped. Nothing from outside is loaded, no script run
+    )
 
 
 def write_page(
-    path: Path,
-    bench: Mapping[str, Any],
-    browser: Mapping[str, Any] | None = None,
-    extra: Sequence[Section] = (),
+    path: Path, bench: Mapping[str, Any], browser: Mapping[str, Any] | None = None, extra: Sequence[Section] = ()
 ) -> None:
     """Writes the page, whole or not at all.
 
     `bench` is the content of `bench.json`. `browser` adds the browser of pictures: `view_rows` (by view: `stems`, and
     `scores` by method and name, one number per stem), `media` (by data set and stem: `picture`, `mask`, and `maps` by
     method, as data URIs; pictures may be left out) and `note`, which says what was left out. Any score, interval, curve
-    or method may be absent; NaN and infinities count as absent.
-
-    Raises ArnError naming the path when it cannot be written, and ValueError for a medium that is no data URI of an
-    image.
+    or method may be absent, as NaN and infinities count. Raises ArnError naming the path when it cannot be written, and
+    ValueError for a medium that is no data URI of an image.
     """
     _check_media(browser)
-    provenance = bench.get("provenance") or {}
-    title = bench.get("title") or "Benchmark"
     theme = _template("theme.js")
     # The parts of the script as one, in a block, which keeps their names from the window's (`open`, `name`).
     script = "'use strict';\n{\n" + "\n".join(map(_template, _SCRIPTS)) + "}\n"
@@ -73,10 +62,10 @@ def write_page(
     shown = {kind: [{"name": name} | asdict(label) for name, label in of.items()] for kind, of in known.items()}
     text = Template(_template("page.html")).substitute(
         policy=_policy(theme, script),
-        title=html.escape(title),
-        summary=html.escape(_summary(bench, provenance)),
+        title=html.escape(bench.get("title") or "Benchmark"),
+        summary=html.escape(_summary(bench)),
         warnings=_warnings(bench.get("warnings") or ()),
-        sections="\n".join(_section(number, section) for number, section in enumerate(extra)),
+        sections="\n".join(_section(f"extra-{number}", section) for number, section in enumerate(extra)),
         style=_template("page.css"),
         theme=theme,
         script=script,
@@ -92,7 +81,7 @@ def thumbnail(picture_or_map: NDArray[Any], longest: int = 320) -> str:
     photograph of 320 x 213 takes about 11 kB, its mask or map 1 to 3 kB.
     """
     array = np.asarray(picture_or_map)
-    if array.ndim == 2 and array.size and array.dtype == np.bool_:
+    if array.ndim == 2 and array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)
     elif array.ndim == 2 and array.size and np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):  # NaN fails this as well
@@ -119,10 +108,8 @@ def _policy(*scripts: str) -> str:
     """Nothing from anywhere: these scripts, styles within the page (figures in SVG bring their own), data URIs."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii") for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    within = "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; script-src {allowed}; {within}"
 
 
 def _json(content: Any) -> str:
@@ -135,20 +122,18 @@ def _plain(value: Any) -> Any:
     """The same with six decimals, which is more than is shown, and None for what JSON has no number for."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, str) or value is None:
-        return value
-    if isinstance(value, (float, np.floating)):
-        return round(float(value), 6) if math.isfinite(value) else None
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (Sequence, np.ndarray)):
+    if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
     return value
 
 
-def _summary(bench: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+def _summary(bench: Mapping[str, Any]) -> str:
     """One line: what was measured."""
-    views, methods = bench.get("views") or (), bench.get("methods") or ()
+    views, methods, provenance = bench.get("views"), bench.get("methods"), bench.get("provenance") or {}
     if not views or not methods:
         return ""
     # A data set under several protocols, or read in two ways, counts once; its largest view has all of its pictures.
@@ -160,10 +145,8 @@ def _summary(bench: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     said = f"{_count(len(methods), 'method')} on {shown}, {_count(sum(sets.values()), 'picture')}, "
     said += f"under {_count(len(protocols), 'protocol')} ({', '.join(protocols)})"
     if provenance.get("resamples"):
-        said += (
-            f", with {100 * provenance.get('confidence', 0.95):g} % bootstrap intervals "
-            f"from {provenance['resamples']:,} resamples"
-        )
+        said += f", with {100 * provenance['confidence']:g} % bootstrap intervals "
+        said += f"from {provenance['resamples']:,} resamples"
     return said + "."
 
 
@@ -181,8 +164,7 @@ def _warnings(warnings: Sequence[str]) -> str:
     )
 
 
-def _section(number: int, section: Section) -> str:
-    name = f"extra-{number}"
+def _section(name: str, section: Section) -> str:
     return (
         f'<section class="extra" aria-labelledby="{name}"><h2 id="{name}">{html.escape(section.title)}</h2>'
         f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{name}">{section.html}</div></section>'

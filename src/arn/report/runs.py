@@ -85,8 +85,7 @@ class Variant:
 def read_runs(folder: Path) -> tuple[list[FinishedRun], list[Path]]:
     """Every finished run below a folder, and the folders of those that were begun and not finished.
 
-    Raises:
-        ArnError: there is no finished run, or one of them cannot be read.
+    Raises ArnError where there is no finished run, or one of them cannot be read.
     """
     if not folder.is_dir():
         raise ArnError(f"runs={folder} is not a folder; give the folder of a sweep, as arn sweep prints it")
@@ -103,8 +102,7 @@ def read_runs(folder: Path) -> tuple[list[FinishedRun], list[Path]]:
 def variants(runs: Sequence[FinishedRun]) -> list[Variant]:
     """The runs by what they were trained as, each kind named by what sets it apart.
 
-    Raises:
-        ArnError: two runs of one kind have one seed, or the runs were tested on different sets.
+    Raises ArnError where two runs of one kind have one seed, or the runs were tested on different sets.
     """
     sets = {tuple(sorted(run.rows)) for run in runs}
     if len(sets) > 1:
@@ -114,7 +112,7 @@ def variants(runs: Sequence[FinishedRun]) -> list[Variant]:
     kinds: defaultdict[str, list[FinishedRun]] = defaultdict(list)
     for run in runs:
         kinds[json.dumps(run.choices, sort_keys=True)].append(run)
-    choices = [one[0].choices for one in kinds.values()]
+    choices = [members[0].choices for members in kinds.values()]
     keys = dict.fromkeys(key for one in choices for key in one)
     apart = [key for key in keys if len({one.get(key) for one in choices}) > 1]
     found = []
@@ -141,24 +139,20 @@ def numeric_key(found: Sequence[Variant]) -> str | None:
     if len(found[0].settings) != 1 or len(found) < 3:
         return None
     (key,) = found[0].settings
-    values = [one.settings[key] for one in found]
-    return key if all(isinstance(one, int | float) and not isinstance(one, bool) for one in values) else None
+    return key if all(type(one.settings[key]) in (int, float) for one in found) else None
 
 
 def reference(found: Sequence[Variant], name: str | None) -> Variant:
     """The variant that the others are compared with: the one named, else the full model.
 
     The full model has RCL with its T of 3, and attention, on most stages; of several such, the first of the sweep.
-
-    Raises:
-        ArnError: there is none of that name.
+    Raises ArnError where there is none of that name.
     """
     if name is not None:
-        named = next((one for one in found if one.name == name), None)
-        if named is None:
-            names = ", ".join(one.name for one in found)
-            raise ArnError(f"reference={name}: there is no such variant; there are {names}")
-        return named
+        by_name = {one.name: one for one in found}
+        if name not in by_name:
+            raise ArnError(f"reference={name}: there is no such variant; there are {', '.join(by_name)}")
+        return by_name[name]
 
     def reduced(one: Variant) -> tuple[int, int]:
         network = one.runs[0].config["network"]

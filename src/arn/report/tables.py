@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from arn.evaluation.results import ranked, scores_in
@@ -22,25 +22,23 @@ def scores_csv(bench: Bench) -> str:
     """One row per method and view: every score with the ends of its interval."""
     names = scores_in(bench["scores"])
     ends = [f"{name}_{end}" for name in names for end in ("low", "high")]
-    head = ["method", "dataset", "view", "protocol", *names, *ends, "pictures", "of", "seconds_per_picture", "device"]
+    counted = ["pictures", "of", "seconds_per_picture", "device"]
     views = {view["id"]: view for view in bench["views"]}
     lines = []
     for one in bench["scores"]:
         view = views[one["view"]]
+        intervals = [end for name in names for end in one["intervals"].get(name, (None, None))]
         line = [one["method"], view["dataset"], view["label"], view["protocol"], *map(one["values"].get, names)]
-        for name in names:
-            line += one["intervals"].get(name, (None, None))
-        lines.append([*line, one["pictures"], one["of"], one["seconds_per_picture"], one["device"]])
-    return to_csv(head, lines)
+        lines.append([*line, *intervals, *(one[key] for key in counted)])
+    return to_csv(["method", "dataset", "view", "protocol", *names, *ends, *counted], lines)
 
 
-def per_image_csv(rows: Iterable[tuple[str, str, str, Rows]]) -> str:
+def per_image_csv(rows: Sequence[tuple[str, str, str, Rows]]) -> str:
     """One row per method, view and picture; `rows` are (method, data set, view's label, its rows)."""
-    given = list(rows)
-    names = per_picture(given[0][3].measures) if given else []
+    names = per_picture(rows[0][3].measures) if rows else []
     lines = [
         [method, dataset, label, table.protocol.name, stem, *map(float, values)]
-        for method, dataset, label, table in given
+        for method, dataset, label, table in rows
         for stem, *values in zip(table.stems, *(table[name] for name in names), strict=True)
     ]
     return to_csv(["method", "dataset", "view", "protocol", "stem", *names], lines)
@@ -61,14 +59,17 @@ def to_csv(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
 def markdown(bench: Bench, columns: Sequence[str] = ("max_f", "mae")) -> str:
     """A table for each protocol: methods down, views and `columns` across, intervals beside figures; notes below."""
     parts = []
-    for _, cells in _by_protocol(bench, columns):
-        heads = [f"{view['label']} {labels()[name].text}" for view, name in cells.across] + [
-            "ms / picture"
-        ] * cells.timed
-        lines = [cells.line(method, _markdown_cell, "-") for method in cells.methods]
-        parts.append("\n".join([pipes(["method", *heads]), "|---|" + "---:|" * len(heads), *map(pipes, lines)]))
-    if bench.get("printed"):
-        parts.append("\n".join(_printed_markdown(bench["printed"])))
+    for cells in _by_protocol(bench, columns):
+        heads = [f"{view['label']} {labels()[name].text}" for view, name in cells.across]
+        parts.append(_aligned([*heads, *cells.timing], [cells.line(one, _markdown_cell, "-") for one in cells.methods]))
+    if block := bench.get("printed"):
+        datasets = dict.fromkeys(name for row in block["rows"] for name in row["values"])
+        heads = [f"{name} {score}" for name in datasets for score in ("max F", "MAE")]
+        lines = []
+        for row in block["rows"]:
+            figures = [f"{row['values'][name][score]:.4f}" for name in datasets for score in ("max_f", "mae")]
+            lines.append([f"{row['method']} (printed)", *figures])
+        parts.append(f"*{block['label']}: {block['note']}*\n\n{_aligned(heads, lines)}")
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(bench))]) + "\n"
 
 
@@ -76,19 +77,14 @@ def pipes(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _aligned(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table of methods, figures to the right."""
+    return "\n".join([pipes(["method", *heads]), "|---|" + "---:|" * len(heads), *map(pipes, lines)])
+
+
 def _markdown_cell(text: str, bounds: str, rank: int | None, tied: bool) -> str:
     text = f"**{text}**" if rank == 0 else text
     return " ".join([text, *[NOT_SIGNIFICANT] * tied, *[bounds] * bool(bounds)])
-
-
-def _printed_markdown(block: Mapping[str, Any]) -> list[str]:
-    datasets = list(dict.fromkeys(name for row in block["rows"] for name in row["values"]))
-    heads = [f"{name} {score}" for name in datasets for score in ("max F", "MAE")]
-    lines = [f"*{block['label']}: {block['note']}*", "", pipes(["method", *heads]), "|---|" + "---:|" * len(heads)]
-    for row in block["rows"]:
-        figures = [f"{row['values'][name][score]:.4f}" for name in datasets for score in ("max_f", "mae")]
-        lines.append(pipes([f"{row['method']} (printed)", *figures]))
-    return lines
 
 
 def notes(bench: Bench) -> list[str]:
@@ -96,17 +92,13 @@ def notes(bench: Bench) -> list[str]:
     told = [f"**{warning}**" for warning in bench["warnings"]]
     told += [f"Protocol {one['description']}. Source: {one['source']}." for one in bench["protocols"]]
     told += [f"{view['label']}: {view['note']}." for view in bench["views"] if view["note"]]
-    sets = dict.fromkeys((view["label"], view["pictures"]) for view in bench["views"])
-    scored = {(one["view"].rpartition("/")[0], one["pictures"]) for one in bench["scores"]}
-    part = dict(scored)
-    told.append(
-        "Pictures: "
-        + ", ".join(
-            f"{label} {count:,}" if part.get(label, count) == count else f"{label} {part[label]:,} of {count:,}"
-            for label, count in sets
-        )
-        + "."
-    )
+    scored = {one["view"].rpartition("/")[0]: one["pictures"] for one in bench["scores"]}
+    counts = {}
+    for view in bench["views"]:
+        label, count = view["label"], view["pictures"]
+        part = scored.get(label, count)
+        counts[label] = f"{label} {count:,}" if part == count else f"{label} {part:,} of {count:,}"
+    told.append(f"Pictures: {', '.join(counts.values())}.")
     source = bench["provenance"]
     if any(one["intervals"] for one in bench["scores"]):
         told.append(
@@ -135,20 +127,23 @@ def latex(bench: Bench, columns: Sequence[str] = ("max_f", "mae")) -> str:
     underlined and italic for those who print in black."""
     parts = ["% \\usepackage{booktabs,multirow,xcolor}", "\\definecolor{arnthird}{rgb}{0,0.5,0}"]
     caption = " ".join(escape_tex(note.replace("**", "")) for note in notes(bench))
-    for protocol, cells in _by_protocol(bench, columns):
+    for number, cells in enumerate(_by_protocol(bench, columns)):
         width = len(cells.columns)
         heads = [f"\\multicolumn{{{width}}}{{c}}{{{escape_tex(view['label'])}}}" for view in cells.views]
         starts = [2 + number * width for number in range(len(cells.views))]
         rules = " ".join(f"\\cmidrule(lr){{{start}-{start + width - 1}}}" for start in starts)
-        under = [f"{escape_tex(labels()[name].text)} ${_arrow(name)}$" for _, name in cells.across]
-        under += ["ms / picture"] * cells.timed
+        under = []
+        for _, name in cells.across:
+            arrow = "\\uparrow" if labels()[name].higher else "\\downarrow"
+            under.append(f"{escape_tex(labels()[name].text)} ${arrow}$")
+        under += cells.timing
         body = []
         for method in cells.methods:
             _, *figures = cells.line(method, _latex_cell, "--")
             body.append(tex_row([escape_tex(method), *figures]))
-        if bench.get("printed") and protocol is bench["protocols"][0]:
+        if bench.get("printed") and number == 0:
             body += _printed_latex(bench["printed"], cells)
-        top = [tex_row(["", *heads, *[""] * cells.timed]), rules, tex_row(["Method", *under])]
+        top = [tex_row(["", *heads, *("" for _ in cells.timing)]), rules, tex_row(["Method", *under])]
         parts += tex_table(1 + len(under), top, body, caption)
     return "\n".join(parts) + "\n"
 
@@ -164,25 +159,22 @@ def tex_row(cells: Iterable[str]) -> str:
     return " & ".join(cells) + " \\\\"
 
 
+_RANKS = ("\\textcolor{red}{\\textbf{%s}}", "\\textcolor{blue}{\\underline{%s}}", "\\textcolor{arnthird}{\\textit{%s}}")
+
+
 def _latex_cell(text: str, bounds: str, rank: int | None, tied: bool) -> str:
-    styles = {0: "\\textcolor{red}{\\textbf{%s}}", 1: "\\textcolor{blue}{\\underline{%s}}"}
-    styles[2] = "\\textcolor{arnthird}{\\textit{%s}}"
-    text = styles[rank] % text if rank in styles else text
+    text = _RANKS[rank] % text if rank is not None and rank < len(_RANKS) else text
     return text + ("$^{\\approx}$" if tied else "") + (f" {{\\scriptsize {bounds}}}" if bounds else "")
 
 
 def _printed_latex(block: Mapping[str, Any], cells: _Cells) -> list[str]:
     told = f"\\emph{{{escape_tex(block['label'])}, as printed, not measured}}"
-    lines = ["\\midrule", f"\\multicolumn{{{1 + len(cells.across) + cells.timed}}}{{l}}{{{told}}} \\\\"]
+    lines = ["\\midrule", f"\\multicolumn{{{1 + len(cells.across) + len(cells.timing)}}}{{l}}{{{told}}} \\\\"]
     for row in block["rows"]:
         values = [row["values"].get(view["dataset"], {}).get(name) for view, name in cells.across]
         figures = ["--" if value is None else f"{value:.4f}" for value in values]
-        lines.append(tex_row([escape_tex(row["method"]), *figures, *["--"] * cells.timed]))
+        lines.append(tex_row([escape_tex(row["method"]), *figures, *("--" for _ in cells.timing)]))
     return lines
-
-
-def _arrow(name: str) -> str:
-    return "\\uparrow" if labels()[name].higher else "\\downarrow"
 
 
 _TEX = str.maketrans(
@@ -199,24 +191,27 @@ def escape_tex(text: str) -> str:
 # --------------------------------------------------------------------------------------------------------------- cells
 
 
-def _by_protocol(bench: Bench, columns: Sequence[str]) -> Iterator[tuple[Mapping[str, Any], _Cells]]:
-    for protocol in bench["protocols"]:
-        views = [view for view in bench["views"] if view["protocol"] == protocol["name"]]
-        if views:
-            yield protocol, _Cells(bench, views, columns)
+def _by_protocol(bench: Bench, columns: Sequence[str]) -> list[_Cells]:
+    tables = [_Cells(bench, protocol["name"], columns) for protocol in bench["protocols"]]
+    return [cells for cells in tables if cells.views]
 
 
 class _Cells:
-    """The figures of some views, marked: who is best, and where that may be chance; `across`: (view, score)."""
+    """The figures of a protocol's views, marked: who is best, and where that may be chance.
 
-    def __init__(self, bench: Bench, views: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-        ids = {view["id"] for view in views}
+    `across` is (view, score) of each column of figures, `timing` the heading of the methods' times, if there are any.
+    """
+
+    def __init__(self, bench: Bench, protocol: str, columns: Sequence[str]) -> None:
+        self.views = [view for view in bench["views"] if view["protocol"] == protocol]
+        ids = {view["id"] for view in self.views}
         entries = [one for one in bench["scores"] if one["view"] in ids]
-        self.views, self.at = views, {(one["method"], one["view"]): one for one in entries}
+        self.at = {(one["method"], one["view"]): one for one in entries}
         self.methods = list(dict.fromkeys(one["method"] for one in entries))
         self.columns = [name for name in columns if entries and name in entries[0]["values"]]
-        self.across = [(view, name) for view in views for name in self.columns]
-        self.timed = any(one["seconds_per_picture"] is not None for one in bench["scores"])
+        self.across = [(view, name) for view in self.views for name in self.columns]
+        timed = any(one["seconds_per_picture"] is not None for one in bench["scores"])
+        self.timing = ["ms / picture"] if timed else []
         self.rank: dict[tuple[str, str, str], int] = {}
         for view, name in self.across:
             ordered = ranked([one for one in entries if one["view"] == view["id"]], name)
@@ -237,15 +232,9 @@ class _Cells:
             interval = one["intervals"].get(name)
             bounds = "" if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
             cells.append(write(f"{one['values'][name]:.4f}", bounds, self.rank.get(key), key in self.tied))
-        if self.timed:
-            cells.append(self._milliseconds(method))
+        if self.timing:
+            taken = [one["seconds_per_picture"] for (name, _), one in self.at.items() if name == method]
+            taken = [1000 * seconds for seconds in taken if seconds is not None]
+            median = statistics.median_high(taken) if taken else None
+            cells.append("" if median is None else f"{median:.3g}" if median < 1000 else f"{median:.0f}")
         return cells
-
-    def _milliseconds(self, method: str) -> str:
-        """Median over the views' data sets."""
-        taken = [one["seconds_per_picture"] for (name, _), one in self.at.items() if name == method]
-        taken = [1000 * seconds for seconds in taken if seconds is not None]
-        if not taken:
-            return ""
-        median = statistics.median_high(taken)
-        return f"{median:.3g}" if median < 1000 else f"{median:.0f}"

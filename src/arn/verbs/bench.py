@@ -6,14 +6,15 @@ import contextlib
 import shlex
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
+from rich import progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from arn.config.compose import Composed, run_hydra
 from arn.config.instantiate import instantiate
@@ -22,13 +23,10 @@ from arn.errors import ArnError
 from arn.evaluation.bench import Bench
 from arn.evaluation.cache import Cache
 from arn.evaluation.choice import choose_methods
-from arn.evaluation.scoring import Part, Scorer
+from arn.evaluation.scoring import Part
 from arn.evaluation.work import Workers
 from arn.files import remove_if_empty
 from arn.multirun.jobs import Job, Launcher, run_and_tell
-
-if TYPE_CHECKING:
-    from rich.progress import Task
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -77,39 +75,33 @@ def _key(override: str) -> str:
 def spread(request: BenchRequest, commands: Sequence[list[str]], run: Path, parts: bool = True) -> None:
     """Run ``arn bench`` with each of these lists of overrides as a job of the launcher, and wait for them.
 
-    Args:
-        parts: they are shards, whose only result is in the cache; else each has a folder of its own below `run`.
-
-    Raises:
-        ArnError: a job that failed, named with its log, after all others were run.
+    `parts`: they are shards, whose only result is in the cache; else each has a folder of its own below `run`. Raises
+    ArnError for a job that failed, named with its log, after all others were run.
     """
     launcher: Launcher = instantiate(request.launcher or {}, "launcher")
     names = [f"shard{number}" if parts else str(number) for number in range(1, len(commands) + 1)]
-    jobs = [
-        Job(name, run / name, None, ("bench",), tuple(overrides))
-        for name, overrides in zip(names, commands, strict=True)
-    ]
+    jobs = [Job(name, run / name, None, ("bench",), tuple(given)) for name, given in zip(names, commands, strict=True)]
     failed = run_and_tell(jobs, launcher, run, console.print)
     if failed:
-        raise ArnError(
-            f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}; what is scored stays in the cache"
-        )
+        told = f"{len(failed)} of {len(jobs)} jobs failed: {', '.join(failed)}"
+        raise ArnError(f"{told}; what is scored stays in the cache")
 
 
 def bench(request: BenchRequest, run: Path, command: str = "arn bench") -> dict[str, Any]:
     """Score what is asked for, and write the run. Returns the content of bench.json; {} for one shard of several.
 
-    Raises:
-        ArnError: whatever is wrong with methods, data sets, keys or coverage; before anything is scored or written.
+    Raises ArnError for whatever is wrong with methods, data sets, keys or coverage, before anything is scored.
     """
     begun = time.time()
-    bench = Bench.prepare(request, choose_methods(request, console.print))
-    with _cache(request.cache) as cache, Workers(request.processes) as workers, Bars() as bars:
-        spent = bench.score(Scorer(bench.rules, cache, workers, progress=bars.advance))
+    bench = Bench(request, choose_methods(request, console.print))
+    where = request.cache
+    kept = tempfile.TemporaryDirectory(prefix="arn-bench-") if where is None else contextlib.nullcontext(where)
+    with kept as folder, Workers(request.processes) as workers, Bars() as bars:
+        cache = Cache(folder)
+        spent = bench.score(cache, workers, bars.count)
         if bars.scored:
-            console.print(
-                f"scored {bars.scored:,} maps in {spent:.1f} s, {bars.scored / max(spent, 1e-9):.0f} a second"
-            )
+            rate = bars.scored / max(spent, 1e-9)
+            console.print(f"scored {bars.scored:,} maps in {spent:.1f} s, {rate:.0f} a second")
         if bench.part.of > 1:
             remove_if_empty(run)
             console.print(
@@ -122,65 +114,34 @@ def bench(request: BenchRequest, run: Path, command: str = "arn bench") -> dict[
 
         content = bench.content(cache, command, begun)
         write_bench(bench, content, run, cache, workers)
-    _log(request, content, run)
+    if chosen := (request.logger or {}).get("wandb"):
+        from arn.report.dashboard import log_bench
+
+        log_bench(chosen, content, run)
     console.print(markdown(content, bench.columns))
     console.print(f"page:   {run / 'index.html'}")
     console.print(f"tables: {run / 'table.md'}, table.tex, scores.csv, per_image.csv, bench.json, figures/")
     return content
 
 
-@contextlib.contextmanager
-def _cache(folder: str | None) -> Iterator[Cache]:
-    """The cache, in a folder that goes when the bench ends where none is to be kept."""
-    if folder is not None:
-        yield Cache(folder)
-        return
-    with tempfile.TemporaryDirectory(prefix="arn-bench-") as temporary:
-        yield Cache(temporary)
-
-
-class Rate(TextColumn):
+class Rate(progress.ProgressColumn):
     """Pictures a second."""
 
-    def __init__(self) -> None:
-        super().__init__("")
-
-    def render(self, task: Task) -> Any:
-        from rich.text import Text
-
+    def render(self, task: progress.Task) -> Text:
         return Text(f"{task.speed:.0f} pictures/s" if task.speed else "")
 
 
-class Bars:
-    """A bar a method and data set.
-
-    Attributes:
-        scored: pictures so far, over all bars.
-    """
+class Bars(progress.Progress):
+    """A bar a method and data set; `scored` pictures so far, over all bars."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=console, transient=True)
-        self.tasks: dict[tuple[str, str], TaskID] = {}
+        what, bar, done = progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn()
+        super().__init__(what, bar, done, Rate(), progress.TimeRemainingColumn(), console=console, transient=True)
+        self.bars: dict[tuple[str, str], progress.TaskID] = {}
         self.scored = 0
 
-    def __enter__(self) -> Bars:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def advance(self, method: str, dataset: str, done: int, total: int) -> None:
-        if (method, dataset) not in self.tasks:
-            self.tasks[method, dataset] = self.progress.add_task(f"{method} on {dataset}", total=total)
-        self.progress.advance(self.tasks[method, dataset], done)
+    def count(self, method: str, dataset: str, done: int, total: int) -> None:
+        if (method, dataset) not in self.bars:
+            self.bars[method, dataset] = self.add_task(f"{method} on {dataset}", total=total)
+        self.advance(self.bars[method, dataset], done)
         self.scored += done
-
-
-def _log(request: BenchRequest, content: dict[str, Any], run: Path) -> None:
-    chosen = (request.logger or {}).get("wandb")
-    if chosen is not None:
-        from arn.report.dashboard import log_bench
-
-        log_bench(chosen, content, run)

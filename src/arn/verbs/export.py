@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -63,12 +62,11 @@ def recipe(config: DictConfig) -> None:
         # From here on with what was read back: the ONNX file and the checks are of the files, not of the memory.
         again, config_again = load_network(folder)
         write_onnx(with_tta(again, config_again["tta"]), folder / "model.onnx", onnx_metadata(described))
-        exported, tolerance = Predictor(again, config_again), HALF_TOLERANCE if request.half else TOLERANCE
+        exported, onnx = Predictor(again, config_again), OnnxPredictor(folder / "model.onnx")
+        allowed = HALF_TOLERANCE if request.half else TOLERANCE
         checks = [
-            Check("model.safetensors", "the checkpoint", tolerance).run(exported, original, sample),
-            Check("model.onnx", "model.safetensors in torch", TOLERANCE).run(
-                OnnxPredictor(folder / "model.onnx"), exported, sample
-            ),
+            check("model.safetensors", exported, "the checkpoint", original, allowed, sample),
+            check("model.onnx", onnx, "model.safetensors in torch", exported, TOLERANCE, sample),
         ]
         sizes = {name: (folder / name).stat().st_size for name in FILES}
 
@@ -89,22 +87,15 @@ def check_output(output: Path) -> None:
 
 
 def describe(network: SaliencyNetwork, config: Mapping[str, Any], weights: Path, half: bool) -> dict[str, Any]:
-    """What config.json says: all that is needed to build the network again, and where it comes from.
-
-    Args:
-        config: of the run that trained the network, or the config.json of an earlier export.
-        weights: the file that the network was read from.
-    """
+    """What config.json says; `config` is the run's, or an earlier export's, `weights` the file that was read."""
     if weights.suffix == ".safetensors":
         trained_on, commit = config.get("trained_on", []), config.get("commit")
     else:
         # A folder of the user's own is known by its name: where it lay is nobody else's business.
         trained_on = [Path(name).name for name in (config.get("data") or {}).get("train") or []]
-        commit = commit_of(weights)
-    flip = config.get("tta") == "flip"
+        commit = (Run.of_checkpoint(weights).record() or {}).get("commit")
     return {
-        "format": TTA_FORMAT if flip else EXPORT_FORMAT,
-        **({"tta": "flip"} if flip else {}),
+        **({"format": TTA_FORMAT, "tta": "flip"} if config.get("tta") == "flip" else {"format": EXPORT_FORMAT}),
         "name": config.get("name", "network"),
         "network": config["network"],
         "input_size": network.input_size,
@@ -113,11 +104,6 @@ def describe(network: SaliencyNetwork, config: Mapping[str, Any], weights: Path,
         "commit": commit,
         "arn": __version__,
     }
-
-
-def commit_of(checkpoint: Path) -> str | None:
-    """The commit of the code that trained a checkpoint, if its run's record lies beside it."""
-    return (Run.of_checkpoint(checkpoint).record() or {}).get("commit")
 
 
 def onnx_metadata(described: Mapping[str, Any]) -> dict[str, str]:
@@ -130,24 +116,22 @@ def onnx_metadata(described: Mapping[str, Any]) -> dict[str, str]:
 def stored(network: nn.Module, half: bool, kept: int) -> dict[str, Tensor]:
     """The weights as they are written: with ``half``, tensors of more than ``kept`` values as float16.
 
-    Raises:
-        ArnError: a weight that float16 cannot hold.
+    Raises ArnError naming a weight that float16 cannot hold.
     """
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     if not half:
         return weights
     # Small tensors (BatchNorm's, the first and the depthwise kernels) take no room, and each value acts on much:
     # keeping them cuts the error of the maps to a third.
-    large = {name for name, t in weights.items() if t.is_floating_point() and t.numel() > kept}
-    weights = {name: t.half() if name in large else t for name, t in weights.items()}
     for name, tensor in weights.items():
-        if not tensor.isfinite().all():
+        if tensor.is_floating_point() and tensor.numel() > kept:
+            weights[name] = tensor.half()
+        if not weights[name].isfinite().all():
             raise ArnError(f"half=true: {name} has values beyond the range of float16; export without it")
     return weights
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """Pictures that an export is checked on, uint8 RGB H x W x 3, and the name of the data set they are from."""
 
     pictures: list[Picture]
@@ -168,36 +152,21 @@ def sample_pictures(config: Mapping[str, Any]) -> Sample:
     raise AssertionError("drawn scenes are always there")
 
 
-@dataclass(frozen=True)
-class Check:
-    """One file of the export held against what it should equal.
+def check(
+    file: str, one: SquarePredictor, reference: str, other: SquarePredictor, allowed: float, sample: Sample
+) -> str:
+    """Hold a file of the export against what it should equal, over batches of one picture and of several.
 
-    Attributes:
-        file, other: what is compared, for messages.
-        allowed: largest difference of any position of any map, before maps are brought to native size.
+    Returns a line on the largest difference before maps are brought to native size; raises ArnError above `allowed`.
     """
-
-    file: str
-    other: str
-    allowed: float
-
-    def run(self, one: SquarePredictor, other: SquarePredictor, sample: Sample) -> str:
-        """Compare over batches of one picture and of several.
-
-        Returns:
-            The line that tells the difference.
-
-        Raises:
-            ArnError: it is larger than allowed.
-        """
-        pictures, differences = sample.pictures, []
-        for batch in (pictures[:1], *(pictures[i : i + 3] for i in range(1, len(pictures), 3))):
-            squares = one.squares(batch)
-            differences.append((one.probabilities(squares) - other.probabilities(squares)).abs().max())
-        difference = float(torch.stack(differences).max())
-        if not difference <= self.allowed:  # NaN fails this as well
-            raise ArnError(
-                f"{self.file} gives other maps than {self.other}: by up to {difference:.1e} on pictures of "
-                f"{sample.origin}, where {self.allowed:g} is allowed; nothing was written"
-            )
-        return f"{difference:.1e} between {self.file} and {self.other} (allowed: {self.allowed:g})"
+    pictures, differences = sample.pictures, []
+    for batch in (pictures[:1], *(pictures[i : i + 3] for i in range(1, len(pictures), 3))):
+        squares = one.squares(batch)
+        differences.append((one.probabilities(squares) - other.probabilities(squares)).abs().max())
+    difference = float(torch.stack(differences).max())
+    if not difference <= allowed:  # NaN fails this as well
+        raise ArnError(
+            f"{file} gives other maps than {reference}: by up to {difference:.1e} on pictures of {sample.origin}, "
+            f"where {allowed:g} is allowed; nothing was written"
+        )
+    return f"{difference:.1e} between {file} and {reference} (allowed: {allowed:g})"

@@ -24,8 +24,7 @@ from arn.inference.onnx import OnnxPredictor
 from arn.inference.pipeline import BackgroundWriter, batches, prefetch
 from arn.inference.render import encode, render
 
-THREADS = 2
-"""Of decoding, and as many of encoding: next to the network each has little to do."""
+THREADS = 2  # of decoding, and as many of encoding: next to the network each has little to do
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -95,7 +94,6 @@ def predict_pictures(method: Method, targets: Sequence[tuple[Path, Path]], kind:
 
 
 def write(target: Path, picture: Picture, saliency: Map, kind: str) -> None:
-    """One picture's file, whole or not at all."""
     if kind == "map":
         write_map(target, saliency)
     else:

@@ -14,7 +14,6 @@ from rich.console import Console
 from arn.config.compose import run_hydra
 from arn.config.requests import ReportRequest
 from arn.files import write_atomically
-from arn.provenance import processor, provenance
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -32,9 +31,9 @@ def recipe(config: DictConfig) -> None:
 def report(request: ReportRequest, command: str = "arn report") -> dict[str, Any]:
     """Returns the content of report.json.
 
-    Raises:
-        ArnError: no finished runs, runs that cannot be compared, or an unknown reference; before anything is written.
+    Raises ArnError for no finished runs, runs that cannot be compared, or an unknown reference, before it writes.
     """
+    from arn.evaluation.results import made_by
     from arn.report.ablation import as_bench, csv, latex, make_report, markdown, sections, warnings
     from arn.report.figures import draw_sweep
     from arn.report.page import write_page
@@ -43,22 +42,10 @@ def report(request: ReportRequest, command: str = "arn report") -> dict[str, Any
     begun = time.time()
     runs, unfinished = read_runs(Path(request.runs))
     compared = variants(runs)
-    content = make_report(
-        compared,
-        reference(compared, request.reference),
-        resamples=request.resamples,
-        confidence=request.confidence,
-        seed=request.seed,
-    )
+    sampling = {key: getattr(request, key) for key in ("resamples", "confidence", "seed")}
+    content = make_report(compared, reference(compared, request.reference), **sampling)
     content["warnings"] = warnings(content, len(unfinished))
-    content["provenance"] = {
-        "command": command,
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)),
-        **provenance(),
-        "machine": {"processor": processor()},
-        "seconds": round(time.time() - begun, 2),
-    }
-
+    content["provenance"] = made_by(command, begun)
     output = Path(request.output)
     drawn = draw_sweep(content) if request.figures else {}
     files = {
@@ -70,18 +57,12 @@ def report(request: ReportRequest, command: str = "arn report") -> dict[str, Any
     }
     for name, data in files.items():
         write_atomically(output / name, data)
-    page = as_bench(content, compared, content["provenance"])
-    write_page(output / "index.html", page, extra=sections(content, drawn))
-    _log(request, content, output)
+    write_page(output / "index.html", as_bench(content, compared), extra=sections(content, drawn))
+    if chosen := (request.logger or {}).get("wandb"):
+        from arn.report.dashboard import log_report
+
+        log_report(chosen, content, output)
     console.print(markdown(content))
     console.print(f"page:   {output / 'index.html'}")
     console.print(f"tables: {output / 'table.md'}, table.tex, report.csv, report.json, figures/")
     return content
-
-
-def _log(request: ReportRequest, content: dict[str, Any], output: Path) -> None:
-    chosen = (request.logger or {}).get("wandb")
-    if chosen is not None:
-        from arn.report.dashboard import log_report
-
-        log_report(chosen, content, output)
