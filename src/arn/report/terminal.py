@@ -2,10 +2,72 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, Self
 
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column, Table
+
+
+class Bars:
+    """Progress by the name of what is worked on: a bar each on a terminal, in a log a line a minute.
+
+    Args:
+        unit: what is counted.
+        columns: of the bar, in place of done, total, rate and time left.
+        every: seconds between two lines of a log.
+    """
+
+    def __init__(
+        self, console: Console, unit: str = "pictures", columns: Sequence[ProgressColumn] = (), every: float = 60.0
+    ) -> None:
+        self.console, self.unit, self.every = console, unit, every
+        columns = columns or (MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        name = TextColumn("{task.description}")
+        self.progress = Progress(name, BarColumn(), *columns, console=console, transient=True)
+        self.tasks: dict[str, TaskID] = {}
+        self.begun: dict[str, float] = {}
+        self.said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self.progress.stop()
+
+    def advance(self, name: str, done: int, total: int | None) -> None:
+        """So many more are done of what has ``total`` in all."""
+        known = self.tasks.get(name)
+        self.update(name, done + (0 if known is None else self.progress.tasks[known].completed), total)
+
+    def update(self, name: str, completed: float, total: int | None) -> None:
+        """So many are done in all."""
+        now = time.monotonic()
+        if name not in self.tasks:
+            self.tasks[name] = self.progress.add_task(name, total=total, rate="")
+            self.begun[name] = now
+        spent = now - self.begun[name]
+        rate = completed / spent if spent > 0 else 0.0
+        self.progress.update(self.tasks[name], completed=completed, rate=f"{rate:.3g} {self.unit}/s" if rate else "")
+        if not self.console.is_terminal and now - self.said >= self.every:
+            self.said = now
+            left = f", {timedelta(seconds=round((total - completed) / rate))} left" if total and rate else ""
+            of = f" of {total:,}" if total else ""
+            self.console.print(f"{name}: {completed:,.0f}{of} {self.unit}, {rate:.3g} a second{left}")
 
 
 def stages(name: str, network: Any) -> Table:

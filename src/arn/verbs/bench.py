@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich import progress
 from rich.console import Console
-from rich.text import Text
 
 from arn.config.compose import Composed, run_hydra
 from arn.config.instantiate import instantiate
@@ -27,6 +25,7 @@ from arn.evaluation.scoring import Part
 from arn.evaluation.work import Workers
 from arn.files import remove_if_empty
 from arn.multirun.jobs import Job, Launcher, run_and_tell
+from arn.report.terminal import Bars
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -96,12 +95,17 @@ def bench(request: BenchRequest, run: Path, command: str = "arn bench") -> dict[
     bench = Bench(request, choose_methods(request, console.print))
     where = request.cache
     kept = tempfile.TemporaryDirectory(prefix="arn-bench-") if where is None else contextlib.nullcontext(where)
-    with kept as folder, Workers(request.processes) as workers, Bars() as bars:
-        cache = Cache(folder)
-        spent = bench.score(cache, workers, bars.count)
-        if bars.scored:
-            rate = bars.scored / max(spent, 1e-9)
-            console.print(f"scored {bars.scored:,} maps in {spent:.1f} s, {rate:.0f} a second")
+    with kept as folder, Workers(request.processes) as workers, Bars(console) as bars:
+        cache, scored = Cache(folder), 0
+
+        def count(method: str, dataset: str, done: int, total: int) -> None:
+            nonlocal scored
+            scored += done
+            bars.advance(f"{method} on {dataset}", done, total)
+
+        spent = bench.score(cache, workers, count)
+        if scored:
+            console.print(f"scored {scored:,} maps in {spent:.1f} s, {scored / max(spent, 1e-9):.0f} a second")
         if bench.part.of > 1:
             remove_if_empty(run)
             console.print(
@@ -114,34 +118,11 @@ def bench(request: BenchRequest, run: Path, command: str = "arn bench") -> dict[
 
         content = bench.content(cache, command, begun)
         write_bench(bench, content, run, cache, workers)
-    if chosen := (request.logger or {}).get("wandb"):
+    if request.logger:
         from arn.report.dashboard import log_bench
 
-        log_bench(chosen, content, run)
+        log_bench(request.logger, content, run)
     console.print(markdown(content, bench.columns))
     console.print(f"page:   {run / 'index.html'}")
     console.print(f"tables: {run / 'table.md'}, table.tex, scores.csv, per_image.csv, bench.json, figures/")
     return content
-
-
-class Rate(progress.ProgressColumn):
-    """Pictures a second."""
-
-    def render(self, task: progress.Task) -> Text:
-        return Text(f"{task.speed:.0f} pictures/s" if task.speed else "")
-
-
-class Bars(progress.Progress):
-    """A bar a method and data set; `scored` pictures so far, over all bars."""
-
-    def __init__(self) -> None:
-        what, bar, done = progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn()
-        super().__init__(what, bar, done, Rate(), progress.TimeRemainingColumn(), console=console, transient=True)
-        self.bars: dict[tuple[str, str], progress.TaskID] = {}
-        self.scored = 0
-
-    def count(self, method: str, dataset: str, done: int, total: int) -> None:
-        if (method, dataset) not in self.bars:
-            self.bars[method, dataset] = self.add_task(f"{method} on {dataset}", total=total)
-        self.advance(self.bars[method, dataset], done)
-        self.scored += done

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.padding import Padding
+from rich.progress import DownloadColumn, TransferSpeedColumn
 from rich.table import Table
 
 from arn.data.audit import KINDS, audit, find_pictures, write_report
@@ -23,16 +24,9 @@ from arn.data.fetch import fetch
 from arn.data.layout import find_dataset
 from arn.data.verify import verify
 from arn.errors import ArnError
+from arn.report.terminal import Bars
 
 console = Console(highlight=False, soft_wrap=True)
-
-
-class Bars(Progress):
-    """Progress bars, one for each name that is shown."""
-
-    def show(self, name: str, done: int, total: int | None) -> None:
-        bars = {task.description: task.id for task in self.tasks}
-        self.update(bars[name] if name in bars else self.add_task(name, total=total), completed=done)
 
 
 def main(arguments: list[str]) -> int:
@@ -57,23 +51,25 @@ def main(arguments: list[str]) -> int:
 def list_datasets() -> int:
     root = data_root()
     table = Table(title=f"data sets below {root}")
-    for column in ("name", "for", "pictures", "here", "citation", "where to get it"):
+    for column in ("name", "for", "pictures", "here"):
         table.add_column(column, justify="right" if column in ("pictures", "here") else "left", overflow="fold")
     for dataset in CATALOGUE.values():
         try:
             here = f"{len(find_dataset(dataset.name)):,}"
         except ArnError:
             here = "-"
-        table.add_row(dataset.name, dataset.role, f"{dataset.count:,}", here, dataset.citation, dataset.source)
-    table.add_row("scenes", "train and test", "-", "drawn", "this project", "nowhere: drawn when needed")
+        table.add_row(dataset.name, dataset.role, f"{dataset.count:,}", here)
+    table.add_row("scenes", "train and test", "-", "drawn")
     console.print(table)
+    for dataset in CATALOGUE.values():
+        console.print(Padding(f"{dataset.name}: {dataset.citation}", (1, 0, 0, 0)), soft_wrap=False)
+        console.print(Padding(dataset.source, (0, 0, 0, 2)), soft_wrap=False)
     return 0
 
 
 def fetch_dataset(name: str, archives: list[str]) -> int:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bars(*columns, console=console, transient=True) as progress:
-        pairs, sums = fetch(name, archives, progress=progress.show)
+    with Bars(console, "bytes", (DownloadColumn(), TransferSpeedColumn())) as progress:
+        pairs, sums = fetch(name, archives, progress=progress.update)
     dataset = next(one for one in CATALOGUE.values() if one.name.lower() == name.lower())
     console.print(f"{dataset.name}: {pairs:,} pairs in {data_root() / dataset.name}")
     for archive, digest in sums.items():
@@ -85,8 +81,8 @@ def fetch_dataset(name: str, archives: list[str]) -> int:
 
 def verify_dataset(name: str) -> int:
     pairs = find_dataset(name)
-    with Bars(console=console, transient=True) as progress:
-        report = verify(pairs, CATALOGUE.get(name), lambda *at: progress.show(f"reading {name}", *at))
+    with Bars(console) as progress:
+        report = verify(pairs, CATALOGUE.get(name), lambda *at: progress.update(f"reading {name}", *at))
     errors = report.errors
     console.print(f"{name}: {report.found:,} pairs" + ("" if errors else ", every one readable and of one size"))
     for line in errors[:20]:
@@ -106,13 +102,13 @@ def audit_datasets(names: list[str], output: Path | None = None) -> int:
     labels = [Path(name).resolve().name for name in names]
 
     started = read = time.perf_counter()
-    with Bars(console=console, transient=True) as progress:
+    with Bars(console) as progress:
 
         def timed(stage: str, done: int, total: int) -> None:
             nonlocal read
             if stage == "reading":
                 read = time.perf_counter()
-            progress.show(stage, done, total)
+            progress.update(stage, done, total)
 
         matches = audit(*sets, progress=timed)
     done = time.perf_counter()

@@ -5,7 +5,8 @@ Reading, the network and writing overlap: pictures are decoded ahead of it, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from arn.inference.methods import Classical, Map, Method, Picture
 from arn.inference.onnx import OnnxPredictor
 from arn.inference.pipeline import BackgroundWriter, batches, prefetch
 from arn.inference.render import encode, render
+from arn.report.terminal import Bars
 
 THREADS = 2  # of decoding, and as many of encoding: next to the network each has little to do
 
@@ -51,7 +53,9 @@ def recipe(config: DictConfig) -> None:
         count = video.predict_video(method, source, output, request.kind, request.batch_size)
     else:
         make_folder(output)
-        count = predict_pictures(method, targets, request.kind, request.batch_size)
+        with Bars(console) as bars:
+            advance = functools.partial(bars.advance, method.name, total=len(targets))
+            count = predict_pictures(method, targets, request.kind, request.batch_size, advance)
     console.print(f"{count} {'frames' if of_video else 'pictures'} -> {output}")
 
 
@@ -82,14 +86,24 @@ def find_pictures(source: Path, output: Path, kind: str) -> list[tuple[Path, Pat
     return pairs
 
 
-def predict_pictures(method: Method, targets: Sequence[tuple[Path, Path]], kind: str, batch_size: int) -> int:
-    """Write the map, overlay or cutout of each (picture, file to write); returns how many."""
+def predict_pictures(
+    method: Method,
+    targets: Sequence[tuple[Path, Path]],
+    kind: str,
+    batch_size: int,
+    advance: Callable[[int], None] = lambda done: None,
+) -> int:
+    """Write the map, overlay or cutout of each (picture, file to write); returns how many.
+
+    `advance` is told of each batch that was made: so many more.
+    """
     with ThreadPoolExecutor(THREADS) as readers, BackgroundWriter(THREADS) as background:
         pictures = prefetch(readers, read_picture, (path for path, _ in targets), 2 * batch_size)
         for batch in batches(zip(targets, pictures, strict=True), batch_size):
             maps = method.maps([picture for _, picture in batch])
             for ((_, target), picture), saliency in zip(batch, maps, strict=True):
                 background.submit(write, target, picture, saliency, kind)
+            advance(len(batch))
     return len(targets)
 
 
