@@ -18,6 +18,8 @@ JOB = "100"
 def sbatch(script):
     number = len(list(STATE.glob("*.sh")))
     text = Path(script).read_text()
+    taken = [key for key in os.environ if key.startswith(("SLURM_", "SBATCH_")) and key != "SLURM_CONF"]
+    (STATE / "environment").write_text(" ".join(taken))
     if "--partition=none" in text:
         sys.exit("sbatch: error: invalid partition specified: none")
     (STATE / f"{number}.sh").write_text(text)

@@ -41,8 +41,10 @@ def processor_name() -> str:
 
 
 def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processors this process may use: by its affinity, and by SLURM's word where that binds no processes."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    of_task = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return min(count, int(of_task)) if of_task.isdigit() and int(of_task) else count
 
 
 def processor() -> str:

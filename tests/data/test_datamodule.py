@@ -1,9 +1,12 @@
 """Order, ranks, workers, caches and splits: what a run trains and is scored on."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from arn.config.instantiate import instantiate
 from arn.data.datamodule import SaliencyDataModule
 from arn.data.datasets import SizeSchedule, SquareCache
 from arn.data.samplers import EpochSampler, shard
@@ -308,3 +311,17 @@ def test_duts_tr_splits_and_reads(data_dir):
     batch = next(iter(made.train_dataloader()))
     share = (batch["mask"] > 127).float().mean()
     assert 0.02 < float(share) < 0.7
+
+
+def test_loader_processes_follow_from_the_processors_of_a_rank(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(12)), raising=False)
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    module = SaliencyDataModule(val=2)
+    assert module.workers == 6
+    module.trainer = SimpleNamespace(num_devices=2, global_rank=0, world_size=2)  # ranks of one machine share it
+    assert module.workers == 3
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")  # of each rank, which is a task of its own
+    assert module.workers == 2
+    assert SaliencyDataModule(val=2, workers=5).workers == 5
+    with pytest.raises(ArnError, match="start_method"):
+        instantiate({"_target_": "arn.data.datamodule.SaliencyDataModule", "val": 2, "start_method": "thread"}, "data")

@@ -1,10 +1,13 @@
 """Where jobs run: devices dealt out, and SLURM's way tried with submitit's local executor."""
 
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from arn.cli import main
 from arn.errors import ArnError
@@ -117,6 +120,47 @@ def test_a_queue_that_is_not_there_is_told(monkeypatch):
         Slurm()
     with pytest.raises(ArnError, match=r"launcher\.cluster"):
         Slurm(cluster="pbs")
+
+
+def test_what_a_batch_job_knows_of_itself_is_not_its_jobs(tmp_path, monkeypatch, slurm):
+    """A sweep may itself run in a batch job: its jobs are no ranks of that, nor of its size."""
+    monkeypatch.setattr(jobs, "PROGRAM", STUB)
+    outer = {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_JOB_ID": "7", "SBATCH_PARTITION": "driver"}
+    for key, value in (outer | {"SLURM_CPUS_PER_TASK": "3", "SLURM_CONF": "conf"}).items():
+        monkeypatch.setenv(key, value)
+    environment = jobs.Job("a", tmp_path / "a", "abc", ("train",), ()).environment()
+    assert not outer.keys() & environment.keys()
+    assert (environment["SLURM_CPUS_PER_TASK"], environment["SLURM_CONF"]) == ("3", "conf")
+    sweep = ["launcher=slurm", f"hydra.sweep.dir={tmp_path / 's'}"]
+    assert main(["train", "-m", "seed=1,2", *sweep]) == 0
+    assert (slurm.folder / "environment").read_text().split() == []
+    assert os.environ["SLURM_JOB_ID"] == "7"
+
+
+def test_devices_are_stated_once(tmp_path, monkeypatch, slurm, capsys):
+    def options(*overrides):
+        assert main(["train", "-m", "--cfg", "job", "launcher=slurm", "seed=1", *overrides]) == 0
+        return OmegaConf.create(capsys.readouterr().out).launcher.options
+
+    asked = options("trainer=ddp", "trainer.num_nodes=2", "trainer.devices=4")
+    assert (asked.nodes, asked.gpus_per_node, asked.tasks_per_node) == (2, 4, 4)
+    asked = options("trainer=ddp_cpu", "trainer.devices=3")
+    assert (asked.nodes, asked.gpus_per_node, asked.tasks_per_node) == (1, 0, 3)
+    asked = options()
+    assert (asked.nodes, asked.gpus_per_node, asked.tasks_per_node) == (1, 1, 1)
+    monkeypatch.setattr(jobs, "PROGRAM", STUB)
+    setup = "launcher.options.slurm_setup=[echo before]"
+    assert main(["train", "-m", "seed=1", "launcher=slurm", setup, f"hydra.sweep.dir={tmp_path / 's'}"]) == 0
+    (script,) = slurm.submitted()
+    assert "\necho before\n" in script
+    assert "--gpus-per-node=1" in script
+
+
+def test_progress_of_jobs_whose_output_goes_to_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(jobs, "PROGRAM", STUB)
+    monkeypatch.setattr(jobs, "TELL_EVERY", 0)
+    assert main(["train", "-m", "seed=1,2", "launcher=parallel", f"hydra.sweep.dir={tmp_path / 's'}"]) == 0
+    assert re.search(r"[01] of 2 jobs ended, [\d:]+ spent", capsys.readouterr().out)
 
 
 def test_submitit_missing_is_told(monkeypatch):

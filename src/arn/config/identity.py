@@ -14,10 +14,10 @@ from arn.config.schema import to_plain
 from arn.config.upgrade import upgrade_config
 from arn.networks.variants import variant
 
-ASIDE = ("logger", "launcher", "profiler", "sweep", "tags", "resume", "tune")
+ASIDE = ("logger", "launcher", "profiler", "sweep", "tags", "resume", "tune", "label", "watch", "plugins")
 """Keys that say where a run is started, shown or listed, not what it computes."""
 
-UNSEEN = ("panels", "trainer.log_every_n_steps", "checkpoint.minutes", "data.workers")
+UNSEEN = ("panels", "trainer.log_every_n_steps", "checkpoint.minutes", "data.workers", "data.start_method")
 """Keys of what is shown, kept or done at once, which no weight and no score depends on either."""
 
 
@@ -44,6 +44,9 @@ def run_name(network: str, config: Mapping[str, Any]) -> str:
         network: name of the chosen network config; what it names already is not said again.
         config: the resolved network config.
     """
+    target = str(config.get("_target_", ""))
+    if target and not target.startswith("arn."):
+        return target.rpartition(".")[2]  # of another package, whatever config it was put into
     return "_".join([network, *(part for part in variant(config) if part not in network)])
 
 
@@ -59,9 +62,23 @@ def wandb_tags(tags: Sequence[str], overrides: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*tags, *(one if len(one) <= 64 else one.partition("=")[0][:64] for one in told)]))
 
 
+def slurm_tasks(trainer: Mapping[str, Any] | None) -> int:
+    """The ranks of a node: ``trainer.devices``, or one where that leaves the number to the node."""
+    devices = (trainer or {}).get("devices", 1)
+    if isinstance(devices, str):
+        return max(1, int(devices)) if devices.isdigit() else 1
+    return max(1, devices if isinstance(devices, int) else len(devices))
+
+
+def slurm_gpus(trainer: Mapping[str, Any] | None) -> int:
+    return 0 if (trainer or {}).get("accelerator") == "cpu" else slurm_tasks(trainer)
+
+
 def register_resolvers() -> None:
     """``${arn.name:...}`` and the others that conf/ uses."""
     OmegaConf.register_new_resolver("arn.name", run_name, replace=True)
     OmegaConf.register_new_resolver("arn.folder", lambda resume, fresh: str(resume or fresh), replace=True)
     OmegaConf.register_new_resolver("arn.tags", wandb_tags, replace=True)
     OmegaConf.register_new_resolver("arn.wandb_offline", wandb_offline, replace=True)
+    OmegaConf.register_new_resolver("arn.slurm_tasks", slurm_tasks, replace=True)
+    OmegaConf.register_new_resolver("arn.slurm_gpus", slurm_gpus, replace=True)

@@ -19,6 +19,7 @@ from arn.data.sources import SCENES, PairSource, SceneSource, Source, find_sourc
 from arn.data.splits import holdout, paper_split, save_split, shuffled
 from arn.data.transforms import Augmentation
 from arn.errors import ArnError
+from arn.provenance import cores
 
 
 class SaliencyDataModule(pl.LightningDataModule):
@@ -32,7 +33,8 @@ class SaliencyDataModule(pl.LightningDataModule):
         train_limit, test_limit: train on that many pictures only, drawn by seed; score on the first of each set.
         size, sizes: side of the network's square input, px; {epoch: px} overrides it in training.
         batch_size, eval_batch_size: pictures a step over all ranks together; a step a rank when scoring.
-        workers: loader processes; ``auto`` is half the processors, at most 8.
+        workers: loader processes a rank; ``auto`` is half the processors that the rank has, at most 8.
+        start_method: of loader processes: ``fork``, ``spawn`` or ``forkserver``; None: the platform's.
         cache: hold training pairs in memory at that side (px); None reads the files each epoch.
         augment: arguments of :class:`~arn.data.transforms.Augmentation`.
         seed: of split, order and augmentation.
@@ -58,6 +60,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         batch_size: int = 16,
         eval_batch_size: int = 16,
         workers: int | Literal["auto"] = "auto",
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
         cache: int | None = None,
         augment: Annotated[Mapping[str, Any] | None, Augmentation] = None,
         seed: int = 0,
@@ -78,7 +81,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.train_limit, self.test_limit = train_limit, test_limit
         self.sizes = SizeSchedule(size, sizes)
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
-        self.workers = min(8, max(1, (os.cpu_count() or 2) // 2)) if workers == "auto" else int(workers)
+        self.asked_workers, self.start_method = workers, start_method
         self.cache, self.reduced = cache, reduced
         self.augmentation = Augmentation(**(augment or {}), seed=seed)
         self.stems: dict[str, dict[str, list[str]]] = {}
@@ -136,6 +139,19 @@ class SaliencyDataModule(pl.LightningDataModule):
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
+    @property
+    def workers(self) -> int:
+        """Loader processes a rank."""
+        if self.asked_workers != "auto":
+            return int(self.asked_workers)
+        # Under SLURM each rank is a task with processors of its own; else those of a machine share them.
+        ranks = 1 if self.trainer is None or "SLURM_CPUS_PER_TASK" in os.environ else self.trainer.num_devices
+        return min(8, max(1, cores() // (2 * ranks)))
+
+    def _processes(self) -> dict[str, Any]:
+        method = self.start_method if self.workers else None
+        return {"num_workers": self.workers, "multiprocessing_context": method, "pin_memory": torch.cuda.is_available()}
+
     def train_dataloader(self) -> ResumableLoader:
         rank, world = self._ranks()
         if self.batch_size % world:
@@ -150,9 +166,8 @@ class SaliencyDataModule(pl.LightningDataModule):
             sampler=EpochSampler(len(source.stems), each, self.seed, rank, world),
             collate_fn=default_convert,  # batches come whole
             drop_last=True,
-            num_workers=self.workers,
             persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            **self._processes(),
         )
 
     def _evaluation_loader(self, source: Source) -> DataLoader[dict[str, Any]]:
@@ -163,8 +178,7 @@ class SaliencyDataModule(pl.LightningDataModule):
             batch_size=self.eval_batch_size,
             sampler=shard(len(source.stems), rank, world),
             collate_fn=collate_evaluation,
-            num_workers=self.workers,
-            pin_memory=torch.cuda.is_available(),
+            **self._processes(),
         )
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:

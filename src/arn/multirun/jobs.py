@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,8 @@ from arn.files import write_atomically
 from arn.runs import Run
 
 PROGRAM = (sys.executable, "-m", "arn")  # a module, so that Lightning can start the ranks of a job likewise
+
+TELL_EVERY = 60.0  # seconds between two lines about jobs whose output goes to files
 
 # Set for jobs: the hash of the config that the sweep composed, and that they end with the process that started them.
 EXPECTED, PARENT = "ARN_CONFIG_HASH", "ARN_ENDS_WITH_PARENT"
@@ -52,20 +55,30 @@ class Job:
         return Run(self.folder)
 
     def environment(self, **more: str) -> dict[str, str]:
-        """This process's, without what Hydra and Lightning left in it for this process alone."""
+        """This process's, without what Hydra, Lightning and SLURM left in it for this process alone."""
         own = {"HYDRA_FULL_ERROR", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_PORT", "PL_GLOBAL_SEED", EXPECTED}
-        kept = {key: value for key, value in os.environ.items() if key not in own}
+        kept = {key: value for key, value in outside_slurm().items() if key not in own}
         return kept | {PARENT: "1"} | ({} if self.hash is None else {EXPECTED: self.hash}) | more
 
     def arguments(self) -> list[str]:
         """Of `arn`, for what is left of the job at this moment."""
         if self.run.begun:
-            return ["train", f"resume={quoted(self.folder)}"]
+            named = [override for override in self.overrides if override.lstrip("+").startswith("plugins=")]
+            return ["train", f"resume={quoted(self.folder)}", *named]
         return [*self.command, *self.overrides, "hydra.mode=RUN", f"hydra.run.dir={quoted(self.folder)}"]
 
 
-def quoted(path: Path) -> str:
-    """A path as a value in Hydra's grammar, whatever characters it holds."""
+def outside_slurm() -> dict[str, str]:
+    """This process's environment as if no SLURM job had started it, but for the processors that it has.
+
+    In a batch job Lightning would take a job's process for a rank, and sbatch the outer job's sizes for the new one's.
+    """
+    kept = ("SLURM_CONF", "SLURM_CPUS_PER_TASK")
+    return {key: value for key, value in os.environ.items() if key in kept or not key.startswith(("SLURM_", "SBATCH_"))}
+
+
+def quoted(path: Path | str) -> str:
+    """A path or a text as a value in Hydra's grammar, whatever characters it holds."""
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -86,6 +99,14 @@ class Sweep:
 
     def add_jobs(self, jobs: Mapping[str, Sequence[str]]) -> None:
         write_atomically(self.jobs_file, json.dumps({**self.jobs(), **jobs}, indent=1).encode())
+
+    def group(self, name: str | None, experiment: str | None) -> str:
+        """What loggers put its runs together under: sweep, experiment and the date of its first start."""
+        told = [one for overrides in self.jobs().values() for one in overrides if one.startswith("sweep=")]
+        if told:
+            return told[0].partition("=")[2].strip('"')
+        now = time.strftime("%Y-%m-%d" if name else "%Y-%m-%d %H-%M-%S")
+        return " ".join([name or "grid", *([experiment] if experiment else []), now])
 
     def finished(self) -> dict[str, Run]:
         """Every finished run by each hash that it is known by; the hash of a config goes before that of a record."""
@@ -217,6 +238,8 @@ def run_and_tell(
         done: asked of a job that ended with status 0.
     """
     failed: list[str] = []
+    begun = said = time.monotonic()
+    count = 0
     title = {job.name: f"job {number}/{len(jobs)}: {job.name}" for number, job in enumerate(jobs, 1)}
 
     class Teller(Watcher):
@@ -224,7 +247,19 @@ def run_and_tell(
             log = launcher.log(job, sweep)
             tell(f"{title[job.name]}{'' if log is None else f', output in {log}'}")
 
+        def gives_up(self, job: Job) -> bool:
+            nonlocal said
+            now = time.monotonic()
+            # What a job prints on the terminal itself says enough.
+            if launcher.log(job, sweep) is not None and now - said >= TELL_EVERY:
+                said, spent = now, now - begun
+                left = f", about {timedelta(seconds=round(spent / count * (len(jobs) - count)))} left" if count else ""
+                tell(f"{count} of {len(jobs)} jobs ended, {timedelta(seconds=round(spent))} spent{left}")
+            return False
+
         def ended(self, job: Job, status: int | None) -> None:
+            nonlocal count
+            count += 1
             if status == 0 and done(job):
                 tell(f"{title[job.name]} done")
             else:

@@ -6,16 +6,17 @@ the task inside a process of theirs, where DDP would start the whole sweep again
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from arn.errors import ArnError
-from arn.multirun.jobs import Handle, Job
+from arn.multirun.jobs import Handle, Job, outside_slurm
 from arn.provenance import cores
 
 
@@ -100,7 +101,8 @@ class Remote:
         if self.job.record() is not None:  # finished since it was queued
             return 0
         # Under `srun` every task starts this, each process is one rank, and Lightning finds that in SLURM's variables.
-        kept = {key: os.environ[key] for key in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE") if key in os.environ}
+        ranks = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE")
+        kept = {key: value for key, value in os.environ.items() if key in ranks or key.startswith("SLURM_")}
         return subprocess.run(
             [*self.job.program, *self.job.arguments()], env=self.job.environment(**kept), check=False
         ).returncode
@@ -130,6 +132,18 @@ class Submitted:
         deadline = time.monotonic() + 10
         while not self.submitted.done() and time.monotonic() < deadline:
             time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def _as_from_a_login_node() -> Iterator[None]:
+    """`sbatch` takes SLURM's variables for options: those of the job that a sweep itself runs in are not the jobs'."""
+    before = dict(os.environ)
+    for key in before.keys() - outside_slurm().keys() | {"SLURM_CPUS_PER_TASK"}:
+        os.environ.pop(key, None)
+    try:
+        yield
+    finally:
+        os.environ.update(before)
 
 
 class Slurm:
@@ -176,7 +190,7 @@ class Slurm:
         executor = submitit.AutoExecutor(folder=logs, cluster=self.cluster)
         try:
             executor.update_parameters(**{"name": name, **more, **self.options})
-            with executor.batch():
+            with _as_from_a_login_node(), executor.batch():
                 submitted = [executor.submit(Remote(job)) for job in jobs]
         except (NameError, TypeError, ValueError) as error:
             raise ArnError(f"launcher.options: {error}") from error

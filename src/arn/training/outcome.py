@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,12 +78,16 @@ def weights_by_rank(trainer: pl.Trainer, network: torch.nn.Module) -> list[str]:
     return hashes
 
 
-def baselines(source: Source) -> dict[str, dict[str, float]]:
-    """MAE and max F of maps that look at nothing: all black, and a centred Gaussian (sigma: a quarter side)."""
+def baselines(source: Source, stems: Collection[str]) -> dict[str, dict[str, float]]:
+    """MAE and max F of maps that look at nothing, all black and a centred Gaussian (sigma: a quarter side).
+
+    `stems`: the pictures that the network was scored on, which ``trainer.limit_test_batches`` makes fewer.
+    """
+    scored = set(stems)
     blank, centred = (  # of rank 0 alone
         SaliencyMetrics(protocol="arn2018", measures=("mae", "f"), sync_on_compute=False) for _ in range(2)
     )
-    for index in range(len(source.stems)):
+    for index in (index for index, stem in enumerate(source.stems) if stem in scored):
         mask = source.mask(index)
         height, width = mask.shape
         y = (np.arange(height) + 0.5) / height - 0.5
