@@ -1,7 +1,10 @@
 """The command itself: help that costs nothing, verbs that exist, and messages instead of tracebacks."""
 
+import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -102,7 +105,9 @@ def test_data_without_a_task(capsys):
         ("arn ", set(VERBS)),
         ("arn train network=arn_l", {"network=arn_lite"}),
         ("arn sweep ablation debug=", {"debug=fast", "debug=overfit"}),
-        ("arn data li", set()),
+        ("arn data li", {"list"}),
+        ("arn sweep rc", {"rcl_steps"}),
+        ("arn train half network=arn_l", set()),
     ],
 )
 def test_the_shell_completes_verbs_keys_and_choices(monkeypatch, capsys, line, offered):
@@ -114,6 +119,73 @@ def test_the_shell_completes_verbs_keys_and_choices(monkeypatch, capsys, line, o
 def test_completion_is_installed_by_one_line(capsys):
     assert main(["-sc", "install=bash"]) == 0
     assert "COMPREPLY" in capsys.readouterr().out
+
+
+def test_tab_completes_in_bash():
+    """In a terminal of its own, as a person has it."""
+    import pty
+    import select
+    import time
+
+    beside = Path(sys.executable).parent  # the console script
+    environment = {**os.environ, "PATH": f"{beside}:{os.environ['PATH']}", "PS1": "> ", "TERM": "dumb"}
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
+
+    def typed(text, awaited):
+        os.write(terminal, text.encode())
+        shown, until = "", time.monotonic() + 60
+        while awaited not in shown and time.monotonic() < until:
+            if select.select([terminal], [], [], 0.2)[0]:
+                shown += os.read(terminal, 65536).decode(errors="replace")
+        return shown
+
+    try:
+        typed("", "> ")
+        typed('eval "$(arn -sc install=bash)"; echo rea""dy\n', "ready")
+        assert "train" in typed("arn tra\t", "train")
+        assert "network=arn_lite" in typed(" network=arn_l\t", "arn_lite")
+        shown = typed(" half optim\t", "optim")  # no override: nothing is offered, and nothing is said
+        assert "Traceback" not in shown + typed('\x15echo do""ne\n', "done")
+    finally:
+        os.close(terminal)
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+def test_what_a_pipe_no_longer_reads_is_no_error():
+    command = f"{shlex.quote(sys.executable)} -m arn train --cfg job | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 141)  # whether it was read to its end
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["train", "--cfg", "hydra"], ["hydra:"]),
+        (["train", "--cfg", "all"], ["hydra:", "optimizer:"]),
+        (["train", "--cfg", "job", "--resolve"], ["name: arn_lite", "label: arn_lite seed=0"]),
+        (["train", "--cfg", "job", "--package", "optimizer"], ["# @package optimizer"]),
+        (["train", "--info", "defaults"], ["Defaults List"]),
+        (["train", "-m", "--info", "config"], ["Config search path"]),
+        (["sweep", "rcl_steps", "--cfg", "job"], ["sweep: rcl_steps"]),
+        (["train", "hydra.verbose=true", "--cfg", "job"], ["optimizer:"]),
+        (["train", "--multirun", "--cfg", "job", "seed=0,1"], ["# arn train seed=0", "seed: 1", "---"]),
+    ],
+)
+def test_hydras_own_flags(tmp_path, monkeypatch, capsys, arguments, lines):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert set(lines) <= set(shown)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_config_of_a_multirun_only(capsys):
+    assert main(["train", "-m", "seed=0,1", "--cfg", "all"]) == 2
+    assert "leave -m away" in capsys.readouterr().err
 
 
 def test_python_m_arn_is_the_command():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 
 from arn.errors import ArnError
 from arn.inference.allocation import reuse_memory
@@ -65,6 +67,9 @@ def main(argv: list[str] | None = None) -> int:
     except ArnError as error:
         print(f"arn {verb}: error: {error.told}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `arn ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print(f"arn {verb}: interrupted", file=sys.stderr)
         return 130
@@ -92,18 +97,29 @@ def _complete(arguments: list[str]) -> int:
     verb, keys = "train", ""
     if any(argument.startswith("query=") for argument in arguments):
         verb, typed, keys = os.environ.get("COMP_LINE", "").partition(" ")[2].lstrip().partition(" ")
-        if not typed:
-            print(" ".join(name for name in VERBS if name.startswith(verb)))
+        words: Iterable[str] = () if typed else VERBS
+        if verb in ("sweep", "data") and typed:
+            verb, (name, more, keys) = ("train" if verb == "sweep" else verb), keys.lstrip().partition(" ")
+            if not more:
+                words = ("list", "fetch", "verify", "audit") if verb == "data" else _sweeps()
+                verb = name
+        if words:
+            print(" ".join(word for word in words if word.startswith(verb)))
             return 0
-        if verb == "sweep":
-            verb, keys = "train", keys.lstrip().partition(" ")[2]
     from arn.config import config_dir
     from arn.config.compose import run_hydra
 
     if (config_dir() / f"{verb}.yaml").is_file():
         os.environ["COMP_LINE"] = f"arn {keys}"
-        run_hydra(verb, lambda config: None, arguments)
+        with contextlib.suppress(ArnError):  # half a line is often no override yet: then nothing is offered
+            run_hydra(verb, lambda config: None, arguments)
     return 0
+
+
+def _sweeps() -> list[str]:
+    from arn.verbs.sweep import names
+
+    return names()
 
 
 def _end_with_parent() -> None:

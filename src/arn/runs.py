@@ -46,11 +46,14 @@ class Run:
         self.splits_file = self.folder / "splits.json"  # which pictures train, validate and test; not of drawn scenes
         self.figures = self.folder / "figures"
         self.logged_values = self.folder / "csv" / "metrics.csv"  # the CSV logger's: a line a step that was logged
-        self.wandb_id = self.folder / "wandb.id"  # what W&B knows the run by, so that a resumed run goes on as it
         self.lock_file = self.folder / ".lock"
 
     def __str__(self) -> str:
         return str(self.folder)
+
+    def logger_id(self, name: str) -> Path:
+        """What a logger (``wandb``, ``mlflow``) knows the run by, so that a resumed run goes on as it."""
+        return self.folder / f"{name}.id"
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Path) -> Run:
@@ -112,7 +115,7 @@ class Run:
             raise ArnError(f"resume={self.folder}: {error.told}") from error
         for override in overrides:
             key = override.partition("=")[0]
-            if key.lstrip("+~") == "resume":
+            if key.lstrip("+~") in ("resume", "plugins"):
                 continue
             parent, _, leaf = key.rpartition(".")
             node = OmegaConf.select(config, parent) if parent else config

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from arn.config import config_dir
 from arn.config.identity import register_resolvers
+from arn.config.instantiate import allow_plugins, fit_targets
 from arn.config.schema import to_plain
 from arn.config.upgrade import accept_renamed, upgrade_composed
 from arn.errors import ArnError
@@ -29,6 +31,7 @@ class Composed:
     config: dict[str, Any]  # resolved, plain containers
     folder: Path  # the job's, where ``hydra.sweep.subdir`` names one; else that of the sweep
     sweep: Path
+    experiment: str | None = None  # the chosen config of conf/experiment
 
 
 class SweepFolder:
@@ -73,6 +76,10 @@ def run_hydra(
     Raises:
         ArnError: an override that Hydra refuses, an output folder that cannot be made, or the recipe's own.
     """
+    asked = {"--cfg", "-c", "--info", "-i"}.intersection(arguments)
+    if asked and {"-m", "--multirun"}.intersection(arguments):
+        _show_multirun(verb, recipe, arguments, primary)
+        return
     register_resolvers()
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -86,12 +93,15 @@ def run_hydra(
         try:
             chosen = HydraConfig.get()
             upgrade_composed(verb, config)
+            _allow_plugins(config, chosen.overrides.task)
+            fit_targets(config, chosen.overrides.task)
             if multirun is None or chosen.mode != RunMode.MULTIRUN:
                 return recipe(config)
             _check_plugins(chosen)
             sweep = Path(str(chosen.sweep.dir))
             own = sweep / str(chosen.sweep.subdir)
-            jobs.append(Composed(tuple(chosen.overrides.task), to_plain(config), own, sweep))
+            experiment = chosen.runtime.choices.get("experiment")
+            jobs.append(Composed(tuple(chosen.overrides.task), to_plain(config), own, sweep, experiment))
         except ArnError as error:  # carried past Hydra, which would print a remark of its own beside ours
             failures.append(error)
         return None
@@ -109,6 +119,27 @@ def run_hydra(
         raise
     finally:
         sys.argv = original
+
+
+def _show_multirun(verb: str, recipe: Callable[..., object], arguments: list[str], primary: Path | None) -> None:
+    """``--cfg job`` of a multirun, which Hydra refuses: the config of each job, resolved, and nothing is run."""
+    rest = [argument for argument in arguments if argument not in ("-m", "--multirun", "--resolve")]
+    flag = next((one for one in ("--cfg", "-c") if one in rest), None)
+    if flag is None:  # --info is of no job
+        run_hydra(verb, recipe, rest, primary=primary)
+        return
+    place = rest.index(flag)
+    if rest[place + 1 : place + 2] != ["job"]:
+        raise ArnError("of a multirun there is --cfg job; for --cfg hydra and --cfg all leave -m away")
+
+    def show(jobs: list[Composed]) -> None:
+        for job in jobs:
+            print(f"---\n# arn {shlex.join([verb, *job.overrides])}\n{OmegaConf.to_yaml(job.config)}", end="")
+
+    try:
+        run_hydra(verb, recipe, [*rest[:place], *rest[place + 2 :], "-m"], primary=primary, multirun=show)
+    finally:
+        SweepFolder.remove_if_fresh()
 
 
 def _hydra_arguments(verb: str, arguments: list[str], primary: Path | None) -> list[str]:
@@ -136,6 +167,8 @@ def _compose(job: Callable[[DictConfig], object], primary: Path) -> None:
         lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
         lines = list(dict.fromkeys(line for line in lines if not line.startswith(("full_key", "object_type"))))
         raise ArnError("; ".join(lines)) from error
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise ArnError(f"{error.strerror or error}: {error.filename or 'the output folder'}") from error
 
@@ -155,6 +188,14 @@ def without_null(argument: str) -> list[str]:
         return [argument]
     # conf/train.yaml looks for a config that is named after experiment and network.
     return [f"{group}=[]", *(["experiment/of_network=[]"] if group == "experiment" else [])]
+
+
+def _allow_plugins(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Raises ArnError where a config file names packages: that is for a person to do."""
+    named = list(config.get("plugins") or [])
+    if named and not any(override.lstrip("+").startswith("plugins=") for override in overrides):
+        raise ArnError(f"plugins: a config file cannot name packages to run code of; say plugins=[{','.join(named)}]")
+    allow_plugins(named)
 
 
 def _check_plugins(chosen: Any) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
+import importlib.util
+import inspect
+import os
 import pkgutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from arn.config.schema import check_arguments, to_plain
 from arn.errors import ArnError
@@ -20,6 +26,40 @@ ALLOWED_TARGETS = (
     "pytorch_lightning.strategies.",
 )
 """What a config may build. A config file is data from outside: it must not be able to name just any callable."""
+
+_named: list[str] = []
+
+
+def allow_plugins(names: Iterable[str]) -> None:
+    """Let configs build what these packages hold, too: networks, losses, loggers of one's own.
+
+    A package is looked for in the working folder as well. That is for a person at the command line (``plugins=[NAME]``)
+    or in a program to say, or for an installed package itself, by an entry point of the group ``arn.plugins``: no
+    config file, checkpoint or export can.
+
+    Raises:
+        ArnError: there is no such package.
+    """
+    for name in names:
+        if name not in _named:
+            if not _importable(name):
+                sys.path.insert(0, os.getcwd())
+                importlib.invalidate_caches()
+            if not _importable(name):
+                raise ArnError(f"plugins={name}: there is no package of that name to import, here or installed")
+            _named.append(name)
+
+
+def _importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    return tuple(point.module for point in importlib.metadata.entry_points(group="arn.plugins"))
 
 
 def _check_targets(config: Any, place: str, allowed: tuple[str, ...]) -> None:
@@ -36,7 +76,11 @@ def _check_targets(config: Any, place: str, allowed: tuple[str, ...]) -> None:
 
 def _find_target(target: str, place: str, allowed: tuple[str, ...]) -> Any:
     """What a path names, if it and what it leads to are of an allowed package: ``arn.files.os.remove`` is ``os``'s."""
-    refused = ArnError(f"{place}._target_={target} is not allowed: only {', '.join(allowed)} may be built")
+    allowed += tuple(f"{name}." for name in (*_named, *_installed()))
+    refused = ArnError(
+        f"{place}._target_={target} is not allowed: only {', '.join(allowed)} may be built; "
+        "of a package of your own say so, plugins=[PACKAGE]"
+    )
     if not target.startswith(allowed):
         raise refused
     try:
@@ -46,6 +90,28 @@ def _find_target(target: str, place: str, allowed: tuple[str, ...]) -> Any:
     if not f"{getattr(found, '__module__', '')}.".startswith(allowed):
         raise refused
     return found
+
+
+def fit_targets(config: DictConfig, overrides: Iterable[str]) -> None:
+    """Where an override puts another class into a group, ``network._target_=mypkg.Net``, the group's own values that
+    this class does not take go. What other overrides say stays, and is refused if it does not fit."""
+    given = {override.partition("=")[0].lstrip("+") for override in overrides}
+    for key in given:
+        group, _, leaf = key.rpartition(".")
+        node = OmegaConf.select(config, group) if leaf == "_target_" and group else None
+        if not isinstance(node, DictConfig):
+            continue
+        target = _find_target(str(node._target_), group, ALLOWED_TARGETS)
+        parameters = inspect.signature(target).parameters
+        # torch's Module passes its arguments on to be refused: a class that leaves __init__ to it takes none.
+        plain = getattr(target.__init__, "__qualname__", "") == "Module.__init__"
+        if not plain and any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+            continue
+        with open_dict(node):
+            for name in [str(name) for name in node]:
+                said = any(one == f"{group}.{name}" or one.startswith(f"{group}.{name}.") for one in given)
+                if not name.startswith("_") and name not in parameters and not said:
+                    del node[name]
 
 
 def instantiate(

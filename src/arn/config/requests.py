@@ -13,8 +13,11 @@ from arn.provenance import cores
 TTA = OneOf("flip", "none")
 
 
+@dataclass
 class Request:
     """The keys of conf/VERB.yaml, typed."""
+
+    plugins: list[str] = field(default_factory=list, kw_only=True)  # packages that configs may name beside this one
 
     @classmethod
     def of(cls, config: Any) -> Self:
@@ -186,6 +189,8 @@ class TrainRequest(Request):
     panels: Annotated[int, AtLeast(0)] = 8
     tags: list[str] = field(default_factory=list)
     sweep: str | None = None
+    label: str | None = None
+    watch: Annotated[str, OneOf("gradients", "parameters", "all")] | None = None
 
     @classmethod
     def of(cls, config: Any) -> Self:
