@@ -182,3 +182,16 @@ def slurm(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("ARN_TEST_SLURM", str(folder))
     return Cluster(folder)
+
+
+@pytest.fixture(scope="session")
+def read_wandb() -> Any:
+    """`read` of tests/wandb_file.py."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("wandb_file", Path(__file__).with_name("wandb_file.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.read

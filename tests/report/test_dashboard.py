@@ -1,58 +1,48 @@
-"""What of a sweep's report goes to W&B: told to a stand-in, as starting the real one takes longer than all of this."""
-
-import sys
-from types import SimpleNamespace
+"""What of a sweep's report goes to a logger: told to a stand-in, as starting a real one takes longer."""
 
 import pytest
 
+from arn import loggers
+from arn.loggers import RunLogger
 from arn.report.dashboard import log_report
 
 
-class Session:
-    def __init__(self):
-        self.id, self.summary, self.logged, self.artifacts, self.finished = "abc", {}, {}, [], False
+class Told(RunLogger):
+    def __init__(self, lightning, place):
+        super().__init__(lightning, place)
+        self.tables, self.shown, self.files, self.values, self.closed = {}, {}, [], {}, None
 
-    def __enter__(self):
-        return self
+    def config(self, values):
+        self.asked = values
 
-    def __exit__(self, *_):
-        self.finished = True
+    def table(self, key, columns, rows):
+        self.tables[key] = [dict(zip(columns, row, strict=True)) for row in rows]
 
-    def log(self, what):
-        self.logged |= what
+    def images(self, key, images, step=None):
+        self.shown[key] = images
 
-    def log_artifact(self, artifact):
-        self.artifacts.append(artifact)
+    def artifact(self, name, kind, files, metadata=None):
+        self.files += files
 
+    def summary(self, values):
+        self.values |= values
 
-class Table:
-    def __init__(self, columns):
-        self.columns, self.rows = columns, []
-
-    def add_data(self, *row):
-        assert len(row) == len(self.columns)
-        self.rows.append(dict(zip(self.columns, row, strict=True)))
-
-
-class Artifact:
-    def __init__(self, name, type):
-        self.name, self.type, self.files = name, type, []
-
-    def add_file(self, path):
-        self.files.append(path)
+    def close(self, failed=False):
+        self.closed = not failed
 
 
 @pytest.fixture
 def told(monkeypatch):
-    found = SimpleNamespace(session=Session(), options=None)
+    made = []
 
-    def init(**options):
-        found.options = options
-        return found.session
+    def adapter(lightning, place):
+        made.append(Told(lightning, place))
+        return made[-1]
 
-    fake = SimpleNamespace(init=init, Table=Table, Artifact=Artifact, Image=lambda path: ("image", path))
-    monkeypatch.setitem(sys.modules, "wandb", fake)
-    return found
+    adapter.arguments = lambda place, entry: {}
+    monkeypatch.setitem(loggers.ADAPTERS, "Stand", adapter)
+    monkeypatch.setattr(loggers, "instantiate", lambda entry, place, **more: entry)
+    return made
 
 
 def test_a_report_is_one_run_with_a_table_figures_and_its_files(told, tmp_path):
@@ -71,26 +61,17 @@ def test_a_report_is_one_run_with_a_table_figures_and_its_files(told, tmp_path):
             score | {"variant": "less", "mean": 0.2, "difference": {"estimate": 0.1, "p_holm": 0.03}},
         ],
     }
-    chosen = {
-        "_target_": "x.WandbLogger",
-        "save_dir": "elsewhere",
-        "offline": True,
-        "project": "arn",
-        "name": "report",
-        "tags": [],
-    }
-    log_report(chosen, content, tmp_path)
-    assert told.options["job_type"] == "report"
-    assert told.options["mode"] == "offline"
-    assert told.options["dir"] == str(tmp_path)
-    assert told.options["project"] == "arn"
-    rows = told.session.logged["summary"].rows
+    log_report({"csv": {"_target_": "x.CSVLogger"}, "stand": {"_target_": "x.Stand"}}, content, tmp_path, "a sweep")
+    (logger,) = told
+    assert (logger.place.kind, logger.place.group, logger.place.folder) == ("report", "a sweep", tmp_path)
+    assert logger.asked["reference"] == "net"
+    rows = logger.tables["summary"]
     assert [(row["variant"], row["difference"], row["p_holm"], row["seeds"]) for row in rows] == [
         ("net", None, None, 2),
         ("less", 0.1, 0.03, 2),
     ]
-    assert told.session.summary == {"TOY/net/mae": 0.1, "TOY/less/mae": 0.2}
-    assert told.session.logged["figures/variants_TOY"][0] == "image"
-    (artifact,) = told.session.artifacts
-    assert {path.rpartition("/")[2] for path in artifact.files} == {"report.json", "table.md", "index.html"}
-    assert told.session.finished
+    assert logger.values == {"TOY/net/mae": 0.1, "TOY/less/mae": 0.2}
+    (figure,) = logger.shown["figures/variants_TOY"]
+    assert figure.picture == tmp_path / "figures" / "variants_TOY.png"
+    assert {path.name for path in logger.files} == {"report.json", "table.md", "index.html"}
+    assert logger.closed

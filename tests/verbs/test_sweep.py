@@ -1,14 +1,18 @@
 """`arn sweep` itself: what it lists, what it takes for a sweep, and a file of one's own. The jobs: tests/multirun."""
 
 import json
+import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from arn.cli import main
+from arn.config.compose import Composed
 from arn.multirun import jobs
-from arn.verbs.sweep import names
+from arn.multirun.jobs import Sweep
+from arn.verbs.sweep import names, shown_together
 
 STUB = (sys.executable, str(Path(__file__).parents[1] / "multirun" / "stub.py"))
 
@@ -45,6 +49,28 @@ def test_a_file_that_is_no_sweep_is_named(tmp_path, capsys, text, named):
     told = capsys.readouterr().err
     assert str(path) in told
     assert named in told
+
+
+def test_loggers_are_told_of_what_belongs_together_and_what_differs(tmp_path):
+    def shown(config, *jobs):
+        folders = (tmp_path, tmp_path, "lite")
+        composed = [Composed(overrides, {**config, "seed": seed}, *folders) for overrides, seed in jobs]
+        return [dict(one.partition("=")[::2] for one in job.overrides) for job in shown_together(composed)]
+
+    today = time.strftime("%Y-%m-%d")
+    config = {"name": "arn_T0", "sweep": "rcl_steps"}
+    first, second = shown(
+        config, (("network.rcl.steps=0", "seed=1", "panels=0"), 1), (("network.rcl.steps=3", "seed=1", "panels=0"), 1)
+    )
+    assert first["sweep"] == second["sweep"] == f'"rcl_steps lite {today}"'
+    assert (first["label"], second["label"]) == ('"arn_T0 steps=0 seed=1"', '"arn_T0 steps=3 seed=1"')
+    (grid,) = shown({"name": "net", "sweep": None}, (("seed=1",), 1))
+    assert re.fullmatch(rf'"grid lite {today} [\d-]+"', grid["sweep"])
+    (own,) = shown(config, (("sweep=mine", "label=so"), 1))
+    assert (own["sweep"], own["label"]) == ("mine", "so")
+    Sweep(tmp_path).add_jobs({"a": ["seed=0", 'sweep="rcl_steps lite 2020-01-01"']})
+    (later,) = shown(config, (("seed=2",), 2))
+    assert later["sweep"] == '"rcl_steps lite 2020-01-01"'  # the day of its first start
 
 
 def test_a_file_of_ones_own_and_one_job_of_it(tmp_path, monkeypatch, capsys):

@@ -574,7 +574,7 @@ def test_full_disk(tmp_path, tiny_overrides):
     assert list(run.rglob("*.ckpt")) == []
 
 
-def test_wandb_offline_writes_and_is_imported_only_then(tmp_path, tiny_overrides):
+def test_wandb_offline_writes_and_is_imported_only_then(tmp_path, tiny_overrides, read_wandb):
     code = (
         "import sys; from arn.cli import main; status = main(sys.argv[1:]); "
         "print('WANDB', 'wandb' in sys.modules); sys.exit(status)"
@@ -595,19 +595,26 @@ def test_wandb_offline_writes_and_is_imported_only_then(tmp_path, tiny_overrides
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"WANDB {imported}" in done.stdout
-    assert list((tmp_path / "wandb" / "wandb").glob("offline-run-*/*.wandb")), "the run of the second pass"
-    identity = (tmp_path / "wandb" / "wandb.id").read_text()
-    (journal,) = (tmp_path / "wandb" / "wandb").glob(f"offline-run-*-{identity}/*.wandb")
-    held = journal.read_bytes()
-    for told in (
-        "of_tests",
-        "data.train_limit=4",
-        "best.ckpt",
-        "test/scenes/max_f",
-        "tf_efficientnet_lite0",
-        "media/images",
-    ):
-        assert told.encode() in held, told
+    (journal,) = (tmp_path / "wandb" / "wandb").glob("offline-run-*/*.wandb")
+    held = read_wandb(journal)
+    assert held.run.run_id == (tmp_path / "wandb" / "wandb.id").read_text()
+    assert (held.run.run_group, held.run.job_type) == ("of_tests", "train")
+    assert held.run.display_name == "arn_lite seed=0"
+    assert "data.train_limit=4" in held.run.tags
+    assert held.config["network"]["backbone"] == "timm:tf_efficientnet_lite0"
+    assert held.exit_code == 0
+    assert held.metrics["val/mae"].summary.min
+    assert held.metrics["val/max_f"].summary.max
+    assert [artifact.type for artifact in held.artifacts] == ["model"]
+    assert {"test/scenes/max_f", "parameters", "config_hash"} <= held.summary.keys()
+    steps = [line["trainer/global_step"] for line in held.history if "validation/all_masks" in line]
+    assert steps == [1]  # one epoch of one batch
+    (shown,) = [line["validation/all_masks"] for line in held.history if "validation/all_masks" in line]
+    assert [set(masks) for masks in shown] == [{"truth", "prediction"}] * 2
+    files = {
+        path.relative_to(journal.parent / "files").as_posix() for path in (journal.parent / "files").rglob("*.png")
+    }
+    assert {name for line in held.history for name in line.get("validation/filenames", ())} <= files
 
 
 def test_wandb_with_augmentation_in_loader_workers(tmp_path, tiny_overrides):
@@ -623,3 +630,13 @@ def test_wandb_with_augmentation_in_loader_workers(tmp_path, tiny_overrides):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "run" / "metrics.json").is_file()
+
+
+def test_baselines_are_of_the_pictures_that_the_network_is_scored_on(tmp_path, tiny_overrides):
+    quick = [*tiny_overrides, "data.train_limit=4", "panels=0"]
+    fewer = ["data.test_limit=6", "data.eval_batch_size=2", "trainer.limit_test_batches=1"]
+    assert train(tmp_path / "limited", *quick, *fewer) == 0
+    assert train(tmp_path / "two", *quick, "data.test_limit=2") == 0
+    assert train(tmp_path / "six", *quick, "data.test_limit=6") == 0
+    limited, two, six = ((Run(tmp_path / name).record() or {})["baselines"] for name in ("limited", "two", "six"))
+    assert limited == two != six

@@ -22,25 +22,25 @@ from arn.loggers import RunLogger, ShownImage
 from arn.runs import Run
 
 
-def panel(picture: NDArray[np.uint8], mask: NDArray[np.uint8], saliency: NDArray[np.float32], side: int = 224) -> Any:
-    """Picture, mask and map side by side: uint8 RGB, ``side`` high."""
-    height, width = picture.shape[:2]
-    shape = (side, max(1, round(width * side / height)))
-    gray = [resize(one, *shape) for one in (mask, np.round(saliency * 255).astype(np.uint8))]
-    return np.concatenate([resize(picture, *shape), *(cv2.cvtColor(one, cv2.COLOR_GRAY2RGB) for one in gray)], axis=1)
-
-
-def draw_panels(
-    predictor: Predictor, source: Source, rows: int, columns: int = 2, side: int = 160
-) -> NDArray[np.uint8]:
-    """A sheet of panels (picture, mask, map) of pictures spread evenly over a set: uint8 RGB."""
-    chosen = np.unique(np.linspace(0, len(source.stems) - 1, rows * columns).round().astype(int))
-    panels = []
-    for index in chosen:
+def shown_pictures(predictor: Predictor, source: Source, count: int, side: int = 224) -> list[ShownImage]:
+    """Pictures spread evenly over a set, ``side`` high, each with its ``truth`` and its ``prediction``."""
+    shown = []
+    for index in np.unique(np.linspace(0, len(source.stems) - 1, count).round().astype(int)):
         picture, mask = source.read(int(index))
-        panels.append(panel(picture, mask, predictor.predict(picture), side))
-    width = max(image.shape[1] for image in panels)
-    padded = [_centred(image, side + 4, width + 8) for image in panels]
+        height, width = picture.shape[:2]
+        shape = (side, max(1, round(width * side / height)))
+        maps = {"truth": mask, "prediction": np.round(predictor.predict(picture) * 255).astype(np.uint8)}
+        small = {name: resize(one, *shape) for name, one in maps.items()}
+        shown.append(ShownImage(resize(picture, *shape), source.stems[int(index)], small))
+    return shown
+
+
+def draw_sheet(images: Sequence[ShownImage], columns: int = 2, side: int = 160) -> NDArray[np.uint8]:
+    """A sheet of panels (picture, mask, map), each ``side`` high: uint8 RGB."""
+    panels = [image.side_by_side() for image in images]
+    panels = [resize(panel, side, max(1, round(panel.shape[1] * side / panel.shape[0]))) for panel in panels]
+    width = max(panel.shape[1] for panel in panels)
+    padded = [_centred(panel, side + 4, width + 8) for panel in panels]
     padded += [np.full_like(padded[0], 255)] * (-len(padded) % columns)
     lines = [np.concatenate(padded[start : start + columns], axis=1) for start in range(0, len(padded), columns)]
     return np.concatenate(lines, axis=0)
@@ -74,22 +74,21 @@ class Panels(Callback):
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(datamodule, SaliencyDataModule)
         network: Any = pl_module.network
-        sheet = draw_panels(Predictor(network, {}, pl_module.device), datamodule.validation_source, self.rows)
-        write_png(self.run.figures / "validation.png", sheet)
-        for logger in self.loggers:
-            logger.images("validation", [ShownImage(sheet)], trainer.global_step)
+        images = shown_pictures(Predictor(network, {}, pl_module.device), datamodule.validation_source, 2 * self.rows)
+        write_png(self.run.figures / "validation.png", draw_sheet(images))
+        for logger in self.loggers if trainer.state.fn == "fit" else ():
+            logger.images("validation", images, trainer.global_step)
 
 
 def draw_test_panels(
     predictor: Predictor, sources: Mapping[str, Source], run: Run, rows: int, loggers: Sequence[RunLogger]
 ) -> list[Path]:
     """A sheet of every test set, to the run's figures and to its loggers; returns the files, none for ``rows=0``."""
-    if not rows or not sources:
-        return []
-    sheets = [draw_panels(predictor, source, rows) for source in sources.values()]
-    files = [run.figures / f"{name.replace('/', '_')}.png" for name in sources]
-    for path, sheet in zip(files, sheets, strict=True):
-        write_png(path, sheet)
-    for logger in loggers:
-        logger.images("test", [ShownImage(sheet) for sheet in sheets])
+    files = []
+    for name, source in sources.items() if rows else ():
+        images = shown_pictures(predictor, source, 2 * rows)
+        files.append(run.figures / f"{name.replace('/', '_')}.png")
+        write_png(files[-1], draw_sheet(images))
+        for logger in loggers:
+            logger.images(f"test_maps/{name}", images)
     return files

@@ -17,14 +17,14 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressB
 from arn.config.instantiate import instantiate
 from arn.config.requests import TrainRequest
 from arn.data.datamodule import SaliencyDataModule
-from arn.loggers import TrainingLogger
+from arn.loggers import RunLogger
 from arn.runs import Run
 from arn.training.callbacks import AtomicCheckpointIO, ProgressLines, ValidationLog
 from arn.training.panels import Panels
 
 
 def build_trainer(
-    request: TrainRequest, run: Run, loggers: Sequence[TrainingLogger], first: Sequence[Callback]
+    request: TrainRequest, run: Run, loggers: Sequence[RunLogger], first: Sequence[Callback]
 ) -> pl.Trainer:
     """The trainer of a run; ``first`` are callbacks that come before all others."""
     interactive = sys.stdout.isatty()  # a log file gets lines, a terminal a bar

@@ -14,6 +14,7 @@ from rich.console import Console
 from arn.config.compose import run_hydra
 from arn.config.requests import ReportRequest
 from arn.files import write_atomically
+from arn.runs import Run
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -58,10 +59,11 @@ def report(request: ReportRequest, command: str = "arn report") -> dict[str, Any
     for name, data in files.items():
         write_atomically(output / name, data)
     write_page(output / "index.html", as_bench(content, compared), extra=sections(content, drawn))
-    if chosen := (request.logger or {}).get("wandb"):
+    if request.logger:
         from arn.report.dashboard import log_report
 
-        log_report(chosen, content, output)
+        groups = {run.config().get("sweep") for run in Run.below(Path(request.runs))}
+        log_report(request.logger, content, output, groups.pop() if len(groups) == 1 else None)
     console.print(markdown(content))
     console.print(f"page:   {output / 'index.html'}")
     console.print(f"tables: {output / 'table.md'}, table.tex, report.csv, report.json, figures/")

@@ -7,6 +7,7 @@ finished job is skipped, a begun one resumes from its last checkpoint. ``arn rep
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from arn.config import sweeps_dir
 from arn.config.compose import Composed, read_config, run_hydra
 from arn.config.instantiate import instantiate
 from arn.errors import ArnError
-from arn.multirun.jobs import Job, Launcher, Sweep, make_jobs, run_and_tell
+from arn.multirun.jobs import Job, Launcher, Sweep, make_jobs, quoted, run_and_tell
 from arn.report import terminal
 
 console = Console(highlight=False, soft_wrap=True)
@@ -83,6 +84,7 @@ def sweep(composed: Sequence[Composed], command: Sequence[str]) -> None:
 
     Raises ArnError naming a job that failed, with its log, after all others were run.
     """
+    composed = shown_together(composed)
     config, place = composed[0].config, composed[0].sweep
     launcher: Launcher = instantiate(config["launcher"], "launcher")
     again = f"the same command goes on where it stopped, with hydra.sweep.dir={place} where that is not its own folder"
@@ -98,6 +100,24 @@ def sweep(composed: Sequence[Composed], command: Sequence[str]) -> None:
         raise
     except OSError as error:
         raise ArnError(f"cannot write to the sweep's folder {place}: {error.strerror or error}") from error
+
+
+def shown_together(composed: Sequence[Composed]) -> list[Composed]:
+    """The jobs with what loggers are told of them: the group of the sweep, and a name that says in what the job differs
+    from the others. What the command line says of either goes before."""
+    first = composed[0]
+    given = {override.partition("=")[0].lstrip("+") for override in first.overrides}
+    group = Sweep(first.sweep).group(first.config.get("sweep"), first.experiment)
+    common = set(first.overrides).intersection(*(one.overrides for one in composed))
+    shown = []
+    for one in composed:
+        differing = [each.partition("=") for each in one.overrides if each not in common]
+        values = [f"{key.rpartition('.')[2]}={value}" for key, _, value in differing if key != "seed"]
+        label = " ".join([one.config["name"], *values, f"seed={one.config['seed']}"])
+        added = {"sweep": group, "label": label}
+        told = (f"{key}={quoted(value)}" for key, value in added.items() if key not in given)
+        shown.append(replace(one, overrides=(*one.overrides, *told)))
+    return shown
 
 
 def grid(jobs: Sequence[Job], launcher: Launcher, place: Path) -> None:

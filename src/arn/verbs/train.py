@@ -23,7 +23,8 @@ from arn.errors import ArnError
 from arn.files import remove_if_empty, write_atomically
 from arn.inference.predictor import Predictor
 from arn.inference.weights import build_network, load_network, load_weights, read_checkpoint
-from arn.loggers import TrainingLogger, training_loggers
+from arn.loggers import Place, RunLogger, open_loggers
+from arn.metrics.measures import labels
 from arn.multirun.jobs import check_expected
 from arn.networks import check_batch_norm, count_parameters
 from arn.networks.base import GradientFreeNetwork, Pretrained
@@ -97,7 +98,7 @@ def train(training: Training) -> float:
     last = run.resume_point() if request.resume else None
     if last is not None:
         read_checkpoint(last)
-    with training_loggers(request.logger, run, request.sweep) as loggers:
+    with open_loggers(request.logger, Place(run.folder, "train", request.sweep)) as loggers:
         same_config = SameConfig(training.config, run.folder)
         trainer = build_trainer(request, run, loggers, [same_config, Throughput()])
         if datamodule.batch_size == trainer.world_size:
@@ -109,7 +110,7 @@ def train(training: Training) -> float:
             console.print(terminal.stages(request.name, task.network))
             console.print(f"run folder: {run}")
             for logger in loggers:
-                logger.config(training.config)
+                begin(logger, training, task)
         task.network.to(memory_format=torch.channels_last)
         if isinstance(task.network, GradientFreeNetwork):
             gradient_free.fit(trainer, task, datamodule, run, resumed=last is not None)
@@ -143,8 +144,18 @@ def build(training: Training) -> Parts:
     return Parts(datamodule, task, backbone_weights)
 
 
+def begin(logger: RunLogger, training: Training, task: SaliencyTask) -> None:
+    """Tell a logger what is asked for, which value of a curve stands for the run, and what to watch."""
+    request = training.request
+    logger.config(training.config)
+    directions = {f"val/{key}": "max" if labels()[key].higher else "min" for key in ("mae", "max_f")}
+    logger.goals(directions | {"train/loss_step": "min", "train/loss_epoch": "min"})
+    if request.watch:
+        logger.watch(task.network, request.watch, request.trainer.get("log_every_n_steps", 10))
+
+
 def finish_run(
-    training: Training, parts: Parts, outcome: Outcome, facts: dict[str, Any], loggers: list[TrainingLogger]
+    training: Training, parts: Parts, outcome: Outcome, facts: dict[str, Any], loggers: list[RunLogger]
 ) -> None:
     """Write the record, draw curves and maps, and show it all."""
     request, run, datamodule = training.request, training.run, parts.datamodule
@@ -160,7 +171,10 @@ def finish_run(
         "best": {"monitor": request.checkpoint.monitor, "value": outcome.value, "step": outcome.step},
         "val": outcome.val,
         "test": outcome.test,
-        "baselines": {name: baselines(source) for name, source in datamodule.test_sources.items()},
+        "baselines": {
+            name: baselines(source, parts.task.test_rows[name].stems)
+            for name, source in datamodule.test_sources.items()
+        },
         "pictures_trained_on": outcome.pictures,
         "training_seconds": round(outcome.seconds, 1),
         "seconds_per_picture": round(outcome.seconds / max(outcome.pictures, 1), 5),
