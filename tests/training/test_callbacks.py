@@ -7,7 +7,7 @@ import pytest
 
 from arn.errors import ArnError
 from arn.training.callbacks import SameConfig
-from arn.training.panels import panel, write_png
+from arn.training.panels import draw_sheet, shown_pictures, write_png
 
 
 def trainer_that_heard(first):
@@ -32,9 +32,14 @@ def test_ranks_with_another_folder_stop():
 def test_panel_shows_picture_mask_and_map_side_by_side():
     picture = np.full((40, 60, 3), 10, np.uint8)
     mask, saliency = np.full((40, 60), 255, np.uint8), np.full((40, 60), 0.5, np.float32)
-    drawn = panel(picture, mask, saliency, side=20)
+    source = SimpleNamespace(stems=["a", "b", "c"], read=lambda index: (picture, mask))
+    predictor = SimpleNamespace(predict=lambda picture: saliency)
+    first, last = shown_pictures(predictor, source, 2, side=20)
+    assert (first.caption, last.caption) == ("a", "c")
+    drawn = first.side_by_side()
     assert drawn.shape == (20, 90, 3)
     assert [int(drawn[10, x, 0]) for x in (15, 45, 75)] == [10, 255, 128]
+    assert draw_sheet([first, last], columns=2, side=20).shape == (24, 2 * 98, 3)
 
 
 def test_png_is_written_whole_or_not_at_all(tmp_path):
