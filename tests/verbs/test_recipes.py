@@ -26,7 +26,12 @@ TINY = [
     *("network.input_size=64", "pretrained=false", "start_from=null", "panels=1"),
     *("data.sizes=null", "data.cache=64", "data.train_limit=4", "data.test_limit=2", "data.val=2", "data.seed=0"),
     *("data.batch_size=2", "data.workers=2", "data.augment.crop=0.75", "data.augment.colour=0.5"),
-    *("trainer.max_epochs=1", "trainer.max_steps=2", "trainer.accumulate_grad_batches=1"),
+    *(
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=1.0",
+        "trainer.max_steps=2",
+        "trainer.accumulate_grad_batches=1",
+    ),
 ]
 UNSPLIT = ["data.split=null", "data.test=[ECSSD]"]  # the paper's split wants thousands of pictures
 SPECIAL = {"folder": ["data.train=[DUTS-TR]"], "paper2018": UNSPLIT, "dhsnet2017": UNSPLIT}

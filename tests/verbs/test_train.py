@@ -640,3 +640,9 @@ def test_baselines_are_of_the_pictures_that_the_network_is_scored_on(tmp_path, t
     assert train(tmp_path / "six", *quick, "data.test_limit=6") == 0
     limited, two, six = ((Run(tmp_path / name).record() or {})["baselines"] for name in ("limited", "two", "six"))
     assert limited == two != six
+
+
+def test_a_share_of_too_few_batches_is_told(tmp_path, tiny_overrides, capsys):
+    assert train(tmp_path / "run", *tiny_overrides, "data.train_limit=8", "trainer.limit_train_batches=0.2") == 2
+    assert "trainer.limit_train_batches=0.2 of 2 batches is none" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

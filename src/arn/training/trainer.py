@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressB
 from arn.config.instantiate import instantiate
 from arn.config.requests import TrainRequest
 from arn.data.datamodule import SaliencyDataModule
+from arn.errors import ArnError
 from arn.loggers import RunLogger
 from arn.runs import Run
 from arn.training.callbacks import AtomicCheckpointIO, ProgressLines, ValidationLog
@@ -59,12 +60,14 @@ def build_trainer(
 
 
 def count_steps(datamodule: SaliencyDataModule, trainer: Mapping[str, Any]) -> int:
-    """Optimiser steps of the whole run, by the trainer's options."""
-    if trainer["max_steps"] > 0:
-        return int(trainer["max_steps"])
-    batches = len(datamodule.training_source.stems) // datamodule.batch_size
+    """Optimiser steps of the whole run, by the trainer's options. Raises ArnError where its limit leaves no batch."""
+    all_batches = batches = len(datamodule.training_source.stems) // datamodule.batch_size
     limit = trainer["limit_train_batches"]
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    if batches < 1:
+        raise ArnError(f"trainer.limit_train_batches={limit} of {all_batches} batches is none: raise it")
+    if trainer["max_steps"] > 0:
+        return int(trainer["max_steps"])
     return math.ceil(batches / trainer["accumulate_grad_batches"]) * int(trainer["max_epochs"])
 
 
