@@ -136,7 +136,7 @@ def test_a_file_dropped_in_is_scored_averaged_and_resampled(toy: tuple[str, ...]
         metric.update([saliency], [mask])
     average = good["toy_curve"].mean(axis=0)
     expected = {"toy": good["toy"].mean(), "min_toy": average.min(), "mean_toy": average.mean()}
-    for scores in (good.compute(), totals.compute(), metric.compute()):
+    for scores in (good.compute(), totals.compute(), {**metric.compute(), **metric.curves()}):
         assert {name: scores[name] for name in expected} == pytest.approx(expected, abs=1e-12)
         np.testing.assert_allclose(scores["toy_curve"], average, atol=1e-12)
 

@@ -48,7 +48,7 @@ def tune(composed: Sequence[Composed], command: Sequence[str], launcher: Launche
         raise ArnError(f"no trial of {place} finished; its logs say why")
     best = study.best_trial
     console.print(f"best of {len(complete)} finished trials: {monitor} {best.value:.4f}, {best.user_attrs['run']}")
-    given = [override for override in base.overrides if not override.lstrip("+~").startswith("tune")]
+    given = [override for override in base.overrides if not override.lstrip("+~").startswith(("tune", "sweep="))]
     console.print(f"train it: {shlex.join(['arn', 'train', *given, *_overrides(best.params)])}")
 
 

@@ -114,7 +114,9 @@ def shown_together(composed: Sequence[Composed]) -> list[Composed]:
         differing = [each.partition("=") for each in one.overrides if each not in common]
         values = [f"{key.rpartition('.')[2]}={value}" for key, _, value in differing if key != "seed"]
         label = " ".join([one.config["name"], *values, f"seed={one.config['seed']}"])
-        added = {"sweep": group, "label": label}
+        added = {"sweep": group} | (
+            {} if one.config.get("tune") else {"label": label}
+        )  # a trial's values are not known yet
         told = (f"{key}={quoted(value)}" for key, value in added.items() if key not in given)
         shown.append(replace(one, overrides=(*one.overrides, *told)))
     return shown
