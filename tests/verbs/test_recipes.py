@@ -102,7 +102,13 @@ def test_what_runs_in_turn_covers_every_pair():
     assert {recipe for recipe, _, _ in IN_TURN} == set(RECIPES)
 
 
-@pytest.mark.parametrize(("recipe", "start", "ranks"), IN_TURN)
+SLOW = {"nldf2017", "paper2018", "srm2017", "ucf2017"}  # minutes on a busy machine: nightly
+
+
+@pytest.mark.parametrize(
+    ("recipe", "start", "ranks"),
+    [pytest.param(*one, marks=[pytest.mark.nightly] if one[0] in SLOW else []) for one in IN_TURN],
+)
 def test_every_recipe_with_all_loggers(tmp_path, root, tracking, recipe, start, ranks):
     train(tmp_path, root, tracking, recipe, LOGGERS, start, ranks)
 
