@@ -49,8 +49,8 @@ predict: $(READY) ## Draw maps, overlays or cutouts: make predict ARGS="input=PA
 	$(BIN)arn predict $(ARGS)
 
 test: $(READY) ## Run the tests; those on real pictures need ARN_DATA_DIR
-# One process on purpose: torch and numba fill the cores by themselves, and a second import of both costs more than it saves.
-	$(PYTHON) -m pytest --durations=15 $(ARGS)
+# A process a core, one thread each. With ARGS="-n 0" in this process, as a debugger wants it.
+	$(PYTHON) -m pytest -n auto --dist worksteal --durations=15 $(ARGS)
 
 lint: $(READY) ## Check style, formatting, types and the direction of imports
 	$(BIN)ruff check

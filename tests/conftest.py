@@ -5,6 +5,7 @@ No torch here: `pytest --collect-only` and the tests that need none should not w
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -20,8 +21,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
 os.environ.pop("HYDRA_FULL_ERROR", None)  # tests of error messages must see what a user sees
-# Tests multiply small tensors: beyond a few threads each operation costs its own synchronisation.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+# Tests multiply small tensors: beyond a few threads each operation costs its own synchronisation. Beside other workers
+# of pytest-xdist one is enough.
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else str(min(4, os.cpu_count() or 1))
+)
 
 REQUIRE_REAL = "ARN_REQUIRE_REAL"
 
@@ -91,6 +95,17 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", local_connect)
     monkeypatch.setattr(socket, "getaddrinfo", local_getaddrinfo)
+
+
+@pytest.fixture(autouse=True)
+def _root_logger() -> Generator[None]:
+    """A command that is run in this process leaves no handler on the root logger: ``--info`` of Hydra's does."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    for handler in set(root.handlers).difference(handlers):
+        root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -67,7 +67,8 @@ def place(tmp_path_factory, trained):
     for name in ("ECSSD", "SOD"):
         shutil.copytree(folder / "DATA" / name / "masks", folder / "maps" / name / "DSS")
     shutil.copytree(folder / "PATH/images", folder / "holiday")
-    shutil.copy(folder / "PATH/images/00.jpg", folder / "dog.jpg")
+    for name in ("dog.jpg", "a.jpg", "b (1).png"):
+        shutil.copy(folder / "PATH/images/00.jpg", folder / name)
     shutil.copytree(trained, folder / "RUN")
     clip = cv2.VideoWriter(str(folder / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, (96, 80))
     for number in range(4):

@@ -1,8 +1,10 @@
 """ARN: train, ablate and honestly benchmark the attentional recurrent network for salient object detection.
 
 >>> import arn
->>> saliency = arn.load("outputs/train/.../checkpoints/best.ckpt")
->>> saliency.predict(picture)   # uint8 RGB, H x W x 3  ->  float32 map in 0..1, H x W
+>>> arn.saliency("dog.jpg")                    # its map: float32 in 0..1, H x W
+>>> arn.cutout(PIL.Image.open("dog.jpg"))      # the object with transparency, as an image of PIL again
+>>> network = arn.load("outputs/train/latest") # a network of your own; arn.load() is the one that comes along
+>>> network(pictures)                          # paths, bytes, images, arrays, tensors; lists and generators of them
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from arn import data, metrics, networks
+    from arn.inference.anything import cutout, saliency
     from arn.inference.loading import load
 
 __getattr__, __dir__, __all__ = lazy.attach(
-    __name__, {"inference.loading": "load", "data": "", "metrics": "", "networks": ""}, "__version__"
+    __name__,
+    {"inference.loading": "load", "inference.anything": "saliency cutout", "data": "", "metrics": "", "networks": ""},
+    "__version__",
 )

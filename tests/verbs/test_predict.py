@@ -1,5 +1,13 @@
 """`arn predict`: pictures, folders and videos in, maps, overlays and cutouts out, at native size."""
 
+import http.server
+import io
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import cv2
@@ -46,7 +54,7 @@ def test_batches_do_not_change_maps(holiday, tmp_path, trained):
 def test_maps_are_those_of_one_picture_after_the_other(holiday, tmp_path, trained):
     """Decoding ahead and writing behind change neither a value nor which file it is in."""
     from arn import load
-    from arn.data.images import read_picture, write_map
+    from arn.data.images import read_picture
 
     for index in range(20):
         Image.fromarray(draw_scene(1, index, (40 + index, 60))[0]).save(holiday / f"{index:02d}.png")
@@ -57,8 +65,7 @@ def test_maps_are_those_of_one_picture_after_the_other(holiday, tmp_path, traine
     for start in range(0, len(paths), 3):
         batch = paths[start : start + 3]
         for path, saliency in zip(batch, predictor.maps([read_picture(one) for one in batch]), strict=True):
-            write_map(tmp_path / "one.png", saliency)
-            assert (tmp_path / "one.png").read_bytes() == (out / f"{path.stem}.png").read_bytes()
+            assert np.array_equal(read_map(out / f"{path.stem}.png"), np.round(saliency * 255))
     assert len(list(out.iterdir())) == len(paths) == 23
 
 
@@ -153,10 +160,10 @@ def test_a_full_disk_is_told_once_and_leaves_whole_maps(holiday, tmp_path, train
             raise ArnError(f"Cannot write {path}: no space left")
         written(path, data)
 
-    from arn.data import images
+    from arn.inference import making
 
-    written = images.write_atomically
-    monkeypatch.setattr(images, "write_atomically", fails)
+    written = making.write_atomically
+    monkeypatch.setattr(making, "write_atomically", fails)
     assert main(["predict", f"input={holiday}", f"output={tmp_path / 'out'}", f"checkpoint={trained}"]) == 2
     told = capsys.readouterr().err
     assert told.count("no space left") == 1
@@ -330,10 +337,14 @@ def test_missing_argument_is_named(capsys):
     assert "input" in capsys.readouterr().err
 
 
-def test_truncated_picture(holiday, tmp_path, trained, capsys):
+def test_what_cannot_be_read_is_passed_over_and_named_at_the_end(holiday, tmp_path, trained, capsys):
     (holiday / "b.png").write_bytes((holiday / "b.png").read_bytes()[:100])
-    assert main(["predict", f"input={holiday}", f"output={tmp_path / 'out'}", f"checkpoint={trained}"]) == 2
-    assert "b.png" in capsys.readouterr().err
+    (holiday / "d.jpg").write_bytes(b"no picture")
+    assert main(["predict", str(holiday), "-o", str(tmp_path / "out"), f"checkpoint={trained}"]) == 1
+    told = capsys.readouterr()
+    assert [line.split()[2].rpartition("/")[2] for line in told.err.splitlines()] == ["b.png", "d.jpg"]
+    assert told.out.splitlines()[-1] == f"2 pictures -> {tmp_path / 'out'}, 2 not made"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "c.png"}
 
 
 def test_empty_folder(tmp_path, trained, capsys):
@@ -343,14 +354,217 @@ def test_empty_folder(tmp_path, trained, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_two_pictures_of_one_stem_do_not_overwrite_each_other(holiday, tmp_path, trained, capsys):
+def test_pictures_of_one_stem_keep_their_suffix(holiday, tmp_path):
     (holiday / "a.png").write_bytes((holiday / "b.png").read_bytes())
-    assert main(["predict", f"input={holiday}", f"output={tmp_path / 'out'}", f"checkpoint={trained}"]) == 2
-    assert "a.png" in capsys.readouterr().err
+    assert main(["predict", str(holiday), "-o", str(tmp_path / "out"), "method=mb"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.jpg.png", "a.png.png", "b.png", "c.png"}
 
 
-def test_pictures_are_never_overwritten(holiday, trained, capsys):
+@pytest.mark.parametrize("how", ["name", "link", "hard link"])
+def test_pictures_are_never_overwritten(holiday, tmp_path, capsys, how):
     before = (holiday / "b.png").read_bytes()
-    assert main(["predict", f"input={holiday}", f"output={holiday}", f"checkpoint={trained}"]) == 2
-    assert (holiday / "b.png").read_bytes() == before
+    out = holiday if how == "name" else tmp_path / "out"
+    if how == "link":
+        out.symlink_to(holiday)
+    elif how == "hard link":
+        out.mkdir()
+        (out / "b.png").hardlink_to(holiday / "b.png")
+    assert main(["predict", str(holiday), "-o", str(out), "method=mb", "--overwrite"]) == 2
     assert "overwrite" in capsys.readouterr().err
+    assert (holiday / "b.png").read_bytes() == before
+
+
+NAMES = [
+    "b (1) [x].png",
+    "a=b,c.png",
+    "it's 'so'.png",
+    'dou"ble.png',
+    "${oc.env:HOME}.png",
+    "-dash.png",
+    "ü:smile:.png",
+]
+
+
+def test_any_name_goes_through(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(NAMES):
+        Image.fromarray(draw_scene(0, number, (20 + number, 30))[0]).save(tmp_path / name)
+    assert main(["predict", "-o", "o u't=1", "method=mb", "--", *NAMES]) == 0
+    assert {name: read_map(tmp_path / "o u't=1" / name).shape for name in NAMES} == {
+        name: (20 + number, 30) for number, name in enumerate(NAMES)
+    }
+    for name in NAMES:
+        assert main(["predict", f"input={name}", f"output={tmp_path}/by key/", "method=mb"]) == 0
+    assert {path.name for path in (tmp_path / "by key").iterdir()} == set(NAMES)
+    capsys.readouterr()
+    assert main(["predict", "nothing=here.png", "method=mb"]) == 2
+    assert "nothing" in capsys.readouterr().err
+
+
+def test_a_folder_keeps_its_tree_and_a_pattern_its_own(holiday, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (holiday / "deep/er").mkdir(parents=True)
+    for place in ("deep/d.png", "deep/er/e.png", "deep/er/.hidden.png"):
+        shutil.copy(holiday / "b.png", holiday / place)
+    assert main(["predict", "holiday", "-o", "holiday/out", "method=mb"]) == 0
+
+    def tree(folder):
+        return sorted(str(path.relative_to(folder)) for path in (tmp_path / folder).rglob("*") if path.is_file())
+
+    whole = ["a.png", "b.png", "c.png", "deep/d.png", "deep/er/e.png"]
+    assert tree(tmp_path / "holiday/out") == whole
+    assert main(["predict", "holiday", "-o", "holiday/out", "method=mb"]) == 0  # its own output is not looked into
+    assert tree(tmp_path / "holiday/out") == whole
+    shutil.rmtree(holiday / "out")
+    assert main(["predict", "holiday", "-o", "flat", "method=mb", "recursive=false"]) == 0
+    assert tree(tmp_path / "flat") == whole[:3]
+    assert main(["predict", "holiday/**/*.png", "-o", "matched", "method=mb"]) == 0
+    assert tree(tmp_path / "matched") == ["b.png", "deep/d.png", "deep/er/e.png"]
+    assert main(["predict", "holiday/deep", "holiday/deep/er", "-o", "two", "method=mb"]) == 0
+    assert tree(tmp_path / "two") == ["deep/d.png", "deep/er/e.png"]  # a picture that two words mean is made once
+    assert main(["predict", "holiday/b.png", "holiday/deep/er/../d.png", "holiday/deep/er/e.png", "method=mb"]) == 0
+    assert main(["predict", ".", "method=mb"]) == 0
+    assert not list((tmp_path / "outputs/predict/maps/outputs").rglob("*"))  # nor is where it writes by default
+
+
+def test_pictures_of_one_name_keep_their_folders(holiday, tmp_path):
+    for place in ("x", "y"):
+        (holiday / place).mkdir()
+        shutil.copy(holiday / "b.png", holiday / place)
+    given = [str(holiday / "x/b.png"), str(holiday / "y/b.png")]
+    assert main(["predict", *given, "-o", str(tmp_path / "out"), "method=mb"]) == 0
+    assert (tmp_path / "out/x/b.png").is_file()
+    assert (tmp_path / "out/y/b.png").is_file()
+
+
+def test_what_is_done_is_not_done_again(holiday, tmp_path, capsys):
+    arguments = ["predict", str(holiday), "-o", str(tmp_path / "out"), "method=mb"]
+
+    def run(*more):
+        status = main([*arguments, *more])
+        return status, capsys.readouterr().out.splitlines()[-1].partition("out")[2]
+
+    assert run() == (0, "")
+    assert run() == (0, ", 3 made before")
+    times = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    shutil.copy(holiday / "b.png", holiday / "a.jpg")  # another picture under an old name
+    assert run() == (0, ", 2 made before")
+    assert read_map(tmp_path / "out/a.png").shape == (120, 40)
+    changed = {path.name for path in (tmp_path / "out").iterdir() if path.stat().st_mtime_ns != times[path.name]}
+    assert changed == {"a.png"}
+    assert run("crop=true") == (0, "")  # made in another way
+    assert run("--overwrite", "crop=true") == (0, "")
+    theirs = (holiday / "c.webp").read_bytes()
+    (tmp_path / "out/c.png").write_bytes(theirs)
+    assert run("crop=true") == (1, ", 2 made before, 1 not made")
+    assert (tmp_path / "out/c.png").read_bytes() == theirs
+    assert run("crop=true", "--overwrite") == (0, "")
+    assert (tmp_path / "out/c.png").read_bytes() != theirs
+
+
+def test_one_picture_to_one_file(holiday, tmp_path, capsys):
+    for name, mode in (("cut.webp", "RGBA"), ("cut.jpg", "RGB"), ("cut.png", "RGBA"), ("cut.tiff", "RGBA")):
+        assert main(["predict", str(holiday / "a.jpg"), "-o", str(tmp_path / name), "method=mb", "as=cutout"]) == 0
+        with Image.open(tmp_path / name) as image:
+            assert (image.size, image.mode) == ((90, 60), mode)
+    for more, message in (
+        ([str(holiday)], "3 inputs"),
+        ([str(holiday / "a.jpg"), "format=jpeg"], "two formats"),
+        ([str(holiday / "a.jpg"), "background=purplish", "as=cutout"], "background=purplish"),
+        ([str(holiday / "a.jpg"), "background=white"], "as=map"),
+        ([str(holiday / "a.jpg"), "--watch"], "folders"),
+    ):
+        assert main(["predict", *more, "-o", str(tmp_path / "one.png"), "method=mb", "--overwrite"]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_through_pipes(holiday, tmp_path):
+    command = [sys.executable, "-m", "arn", "predict", "-", "method=mb", "as=cutout"]
+    for more in ([], ["-o", "-"]):
+        done = subprocess.run(
+            [*command, *more], input=(holiday / "a.jpg").read_bytes(), capture_output=True, check=True
+        )
+        assert Image.open(io.BytesIO(done.stdout)).size == (90, 60)
+        assert b"mb on CPU" in done.stderr
+    done = subprocess.run(command, input=b"nothing", capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"no picture" in done.stderr
+
+
+@pytest.fixture
+def server(holiday):
+    """The address of the pictures on a server of this machine that also breaks off and leads astray."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(holiday))
+
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            if self.path == "/astray.jpg":
+                self.send_response(302)
+                self.send_header("Location", f"file://{holiday}/b.png")
+                self.end_headers()
+            elif self.path == "/short.jpg":
+                self.send_response(200)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.wfile.write(b"short")
+            else:
+                super().do_GET()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+
+
+def test_from_the_web(holiday, tmp_path, server, capsys):
+    (holiday / "a.jpg").rename(holiday / "a b.jpg")
+    good = [f"{server}/a b.jpg?size=2", f"{server}/b.png"]
+    bad = [f"{server}/none.jpg", f"{server}/astray.jpg", f"{server}/short.jpg", "http://127.0.0.1:1/x.jpg"]
+    assert main(["predict", *good, *bad, "-o", str(tmp_path / "out"), "method=mb"]) == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a b.png", "b.png"}
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 4
+    for line, (place, why) in zip(
+        told, zip(bad, ("404", "Redirection", "broke off", "refused"), strict=True), strict=True
+    ):
+        assert place in line
+        assert why in line
+
+
+def test_watching_goes_on_with_what_comes_in_until_interrupted(holiday, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "arn", "predict", str(holiday), "-o", str(out), "method=mb", "--watch"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        wait_for(lambda: len(list(out.glob("*.png"))) == 3)
+        (holiday / "late").mkdir()
+        whole = (holiday / "b.png").read_bytes()
+        (holiday / "late/d.png").write_bytes(whole)
+        (holiday / "e.jpg").write_bytes(b"never a picture")
+        wait_for(lambda: (out / "late/d.png").is_file())
+        running.send_signal(signal.SIGINT)
+        told = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert told[1].count("e.jpg is no picture") <= 1
+    assert "interrupted" in told[1]
+    assert not list(out.rglob("*.tmp"))
+
+
+def wait_for(true, seconds=120):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_only_so_many_pixels_are_in_memory(holiday, tmp_path, monkeypatch):
+    """One picture at a time where each is beyond what may be held: all are made, and none waits for itself."""
+    from arn.inference import making
+
+    monkeypatch.setattr(making, "PIXELS", 100)
+    assert main(["predict", str(holiday), "-o", str(tmp_path / "out"), "method=mb"]) == 0
+    assert len(list((tmp_path / "out").iterdir())) == 3

@@ -38,9 +38,17 @@ class ExportRequest(Request):
 class PredictRequest(Request):
     """``kind`` is ``as`` of conf/predict.yaml, a word of Python's."""
 
-    input: str
-    output: str
+    input: str | None = None
+    output: str | None = None
     kind: Annotated[str, OneOf("map", "overlay", "cutout")] = "map"
+    background: str | None = None
+    crop: bool = False
+    margin: Annotated[float, AtLeast(0)] = 0.05
+    format: Annotated[str | None, OneOf("png", "jpeg", "webp", "tiff")] = None
+    quality: Annotated[int, Between(1, 100, closed=True)] = 95
+    recursive: bool = True
+    overwrite: bool = False
+    watch: bool = False
     checkpoint: str | None = None
     onnx: str | None = None
     method: str | None = None

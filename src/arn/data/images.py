@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from arn.errors import ArnError
 from arn.files import write_atomically
@@ -25,8 +25,10 @@ Mask = NDArray[np.uint8]  # H x W; a map likewise
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
+    | {".avif", ".heic", ".heif"}
 )
 _JPEG = b"\xff\xd8\xff"
+_HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 GRAY_TOLERANCE = 16  # by which channels of a gray mask stored as RGB may differ; JPEG's rounding stays well below
 
 
@@ -38,7 +40,8 @@ def read_picture(path: Path, at_least: int | None = None, data: bytes | None = N
     training only. ``data``: what the file holds, where it was read already.
 
     Transparency is laid over white; of 16 bits the upper 8 are kept, of an animation the first frame; colour profiles
-    are ignored. Raises ArnError naming the file when it is missing, truncated or no picture.
+    are ignored, but see `read_photo`. HEIC needs the extra ``heif``. Raises ArnError naming the file when it is missing,
+    truncated or no picture.
     """
     data = read_bytes(path) if data is None else data
     shorter = _is_ordinary_jpeg(data)
@@ -57,6 +60,36 @@ def read_picture(path: Path, at_least: int | None = None, data: bytes | None = N
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return np.array(image.convert("RGB"))
+
+
+def read_photo(path: Path, data: bytes | None = None) -> tuple[Picture, bytes | None]:
+    """A picture as `read_picture` gives it, and the ICC profile that its colours are meant by; None: taken for sRGB.
+
+    Gray and CMYK with a profile are converted to sRGB by it: their profile would not fit RGB. Errors as `read_picture`.
+    """
+    data = read_bytes(path) if data is None else data
+    try:
+        with _opened(path, data) as image:
+            profile, mode = image.info.get("icc_profile"), image.mode
+    except Exception:
+        profile = mode = None  # what is wrong with it is told below
+    if not profile or mode in ("RGB", "RGBA", "RGBX", "P"):
+        return read_picture(path, data=data), profile or None
+    try:
+        image = _open(path, data)
+        srgb = ImageCms.createProfile("sRGB")
+        return np.array(ImageCms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode="RGB")), None
+    except (ImageCms.PyCMSError, ValueError, OSError):  # a damaged profile, or one of other colours: as if without
+        return read_picture(path, data=data), None
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Height and width in px that the head of a picture's file announces; (0, 0) where it cannot be told."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.height, image.width
+    except Exception:  # reading it whole tells what is wrong
+        return 0, 0
 
 
 def read_mask(path: Path) -> Mask:
@@ -118,18 +151,35 @@ def _is_ordinary_png(data: bytes) -> bool:
 def _open(path: Path, data: bytes) -> Image.Image:
     """The whole picture, decoded by PIL and turned as its EXIF orientation says."""
     try:
-        image: Image.Image = Image.open(io.BytesIO(data))
+        image = _opened(path, data)
+        sixteen_bits = image.mode == "I" and image.format == "PPM"
         image.load()
         image = ImageOps.exif_transpose(image)
     except Image.UnidentifiedImageError as error:
         raise ArnError(f"{path} is no picture that can be read ({len(data)} bytes); replace or remove it.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
-        raise ArnError(f"{path} is truncated or damaged ({error}); replace or remove it.") from error
     except Image.DecompressionBombError as error:
         raise ArnError(f"{path} is too large to read ({error}).") from error
+    except ArnError:
+        raise
+    except Exception as error:  # what decoders raise of damaged files shares no base class
+        told = str(error) or type(error).__name__
+        raise ArnError(f"{path} is truncated or damaged ({told}); replace or remove it.") from error
+    if sixteen_bits:
+        return Image.fromarray(np.array(image).astype(np.uint16))
     if image.mode in ("I", "F"):
         raise ArnError(f"{path} holds 32-bit values, whose range is unknown; store it with 8 or 16 bits.")
     return image
+
+
+def _opened(path: Path, data: bytes) -> Image.Image:
+    """The picture, its pixels not decoded yet."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF:
+        try:
+            from pi_heif import register_heif_opener
+        except ImportError as error:
+            raise ArnError(f"{path} is HEIC, which needs a package: pip install 'arn-saliency[heif]'") from error
+        register_heif_opener()
+    return Image.open(io.BytesIO(data))
 
 
 def _upper_bits(wide: NDArray[Any]) -> Mask:

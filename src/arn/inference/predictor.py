@@ -53,6 +53,12 @@ class SquarePredictor(ABC):
         small = self.probabilities(self.squares(pictures))
         return [at_native_size(one, p.shape[:2]).cpu().numpy() for one, p in zip(small, pictures, strict=True)]
 
+    def __call__(self, pictures: Any, batch_size: int | None = None) -> Any:
+        """The map of a picture, or of each of many, in the kind that was given: see :mod:`arn.inference.anything`."""
+        from arn.inference.anything import of_anything
+
+        return of_anything(self, pictures, lambda picture, found: found, batch_size)
+
     def predict(self, picture: Picture) -> Map:
         """uint8 RGB H x W x 3 -> float32 map H x W in 0..1."""
         return self.maps([picture])[0]
