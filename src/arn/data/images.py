@@ -40,8 +40,8 @@ def read_picture(path: Path, at_least: int | None = None, data: bytes | None = N
     training only. ``data``: what the file holds, where it was read already.
 
     Transparency is laid over white; of 16 bits the upper 8 are kept, of an animation the first frame; colour profiles
-    are ignored, but see `read_photo`. HEIC needs the extra ``heif``. Raises ArnError naming the file when it is missing,
-    truncated or no picture.
+    are ignored, but see `read_photo`. HEIC needs the extra ``heif``. Raises ArnError naming the file when it is
+    missing, truncated or no picture.
     """
     data = read_bytes(path) if data is None else data
     shorter = _is_ordinary_jpeg(data)
