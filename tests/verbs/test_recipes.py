@@ -118,3 +118,19 @@ def test_every_recipe_with_all_loggers(tmp_path, root, tracking, recipe, start, 
 @pytest.mark.parametrize(("recipe", "start", "ranks"), IN_TURN)
 def test_every_recipe_with_each_logger_alone(tmp_path, root, tracking, recipe, start, ranks, logger):
     train(tmp_path, root, tracking, recipe, dict.fromkeys(("csv", logger)), start, ranks)
+
+
+def test_a_resumed_training_goes_on_as_the_same_run_of_wandb(tmp_path, tiny_overrides, read_wandb):
+    def arn(*arguments):
+        command = [sys.executable, "-m", "arn", "train", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+
+    arn(*tiny_overrides, "logger=wandb", "hydra.run.dir=run")
+    arn("resume=run", "trainer.max_epochs=2")
+    first, second = (read_wandb(path) for path in sorted(tmp_path.glob("run/wandb/offline-run-*/run-*.wandb")))
+    assert first.run.run_id == second.run.run_id == (tmp_path / "run/wandb.id").read_text()
+    steps = [[line["trainer/global_step"] for line in part.history if "val/mae" in line] for part in (first, second)]
+    assert steps[0]
+    assert steps[1]
+    assert max(steps[0]) < min(steps[1])
