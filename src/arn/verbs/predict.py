@@ -43,14 +43,15 @@ def recipe(config: DictConfig) -> None:
     if output.exists() and not output.is_dir():
         raise ArnError(f"output={output} is a file; name a folder")
     of_video = source.suffix.lower() in video.SUFFIXES
-    if of_video and request.kind == "cutout":
-        raise ArnError("as=cutout needs transparency, which a video file has not; use as=map or as=overlay")
     targets = [] if of_video else find_pictures(source, output, request.kind)
     method = choose_method(request)
     precision = f", {request.precision}" if method.kind == "checkpoint" else ""
     console.print(f"{method.name} on {method.device}{precision}")
     if of_video:
-        count = video.predict_video(method, source, output, request.kind, request.batch_size)
+        target = output / f"{source.stem}{video.default_suffix(request.kind)}"
+        with Bars(console, unit="frames") as bars:
+            every = functools.partial(bars.advance, method.name)
+            count = video.predict_video(method, source, target, request.kind, request.batch_size, advance=every)
     else:
         make_folder(output)
         with Bars(console) as bars:
