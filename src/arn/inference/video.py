@@ -169,6 +169,7 @@ class Clip:
         stream.thread_type = "AUTO"
         self.stream = stream
         self.time_base: Fraction = stream.time_base
+        self.reformatter = import_av().video.reformatter.VideoReformatter()
         self.rate: Fraction = stream.average_rate or stream.guessed_rate or Fraction(25)  # frames a second, on average
         self.aspect: Fraction = stream.sample_aspect_ratio or Fraction(1)  # of a pixel, width to height, once turned
         self.damaged = 0
@@ -196,7 +197,7 @@ class Clip:
         step = max(1, round(1 / (self.rate * self.time_base)))
         start = round(self.start / self.time_base)
         for frame in self.decoded():
-            picture, turned = upright(frame)
+            picture, turned = upright(to_rgb(frame, self.reformatter), frame)
             if shape is None and turned:
                 self.aspect = 1 / self.aspect
             shape = shape or picture.shape
@@ -239,6 +240,7 @@ class VideoFile:
             self.container = import_av().open(
                 f"file:{passing}", "w", format=self.format.name, container_options=self.format.container_options
             )
+        self.reformatter = import_av().video.reformatter.VideoReformatter()
         self.stream: Any = None
         self.sound: Sound | None = None
         self.durations: dict[int, int] = {}
@@ -272,8 +274,9 @@ class VideoFile:
         """H.264 at half the resolution of colour has no odd sides: the last row or column twice."""
         odd = [(0, side % self.multiple) for side in image.shape[:2]] + [(0, 0)] * (image.ndim - 2)
         frame = as_frame(np.pad(image, odd, mode="edge"))
-        frame = frame.reformat(
-            self.stream.width, self.stream.height, self.stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG"
+        size = self.stream.width, self.stream.height
+        frame = self.reformatter.reformat(
+            frame, *size, self.stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG"
         )
         frame.color_primaries = frame.color_trc = BT709
         frame.pts, frame.time_base = pts, self.clip.time_base
@@ -302,9 +305,8 @@ class VideoFile:
         try:
             yield
         except import_av().error.FFmpegError as error:
-            raise ArnError(
-                f"output={self.target} cannot be written: {error.strerror}; free the disk or name another folder"
-            ) from error
+            remedy = "; free the disk or name another folder" if isinstance(error, OSError) else ""
+            raise ArnError(f"output={self.target} cannot be written: {error.strerror}{remedy}") from error
 
 
 class Sound:
@@ -336,11 +338,11 @@ class Sound:
         for packet in packets(self.source, self.track, self.clip):
             if not self.copied:
                 for frame in decode(self.track, packet, self.clip):
-                    frame.pts -= start
+                    if frame.pts is not None:
+                        frame.pts -= start
                     yield from self.stream.encode(frame)
             elif packet is not None and packet.dts is not None:
-                packet.dts -= start
-                packet.pts -= start
+                packet.pts = packet.dts = packet.dts - start
                 packet.stream = self.stream
                 yield packet
         if not self.copied:
@@ -424,9 +426,8 @@ def decode(stream: Any, packet: Any, clip: Clip) -> list[Any]:
     return frames
 
 
-def upright(frame: Any) -> tuple[Picture, bool]:
-    """A decoded frame as uint8 RGB H x W x 3, as its display matrix says, and whether that swaps rows and columns."""
-    picture = to_rgb(frame)
+def upright(picture: Picture, frame: Any) -> tuple[Picture, bool]:
+    """A frame's picture as its display matrix says, and whether that swaps rows and columns."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return picture, False
@@ -438,14 +439,17 @@ def upright(frame: Any) -> tuple[Picture, bool]:
     return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]), turned
 
 
-def to_rgb(frame: Any) -> Picture:
-    """8 bits, however many the frame has. HDR as a plain screen shows it: the standard's white, 203 cd/m2, is white."""
+def to_rgb(frame: Any, reformatter: Any) -> Picture:
+    """uint8 RGB H x W x 3, however many bits the frame has. `reformatter`: PyAV's, one a clip, as it keeps its tables.
+
+    HDR is converted to what a plain screen shows: the standard's white, 203 cd/m2, is white, what is brighter clipped.
+    """
     options: dict[str, Any] = {"format": "rgb24"}
     if frame.color_trc in HDR:
         options |= {"dst_color_trc": SRGB, "dst_color_primaries": BT709}
     elif frame.colorspace == UNSPECIFIED and frame.height >= 720:
         options |= {"src_colorspace": "ITU709"}  # FFmpeg takes BT.601 for granted, which no HD video is in
-    return np.asarray(frame.reformat(**options).to_ndarray(), np.uint8)
+    return np.asarray(reformatter.reformat(frame, **options).to_ndarray(), np.uint8)
 
 
 def as_frame(image: Image) -> Any:
