@@ -43,7 +43,8 @@ FORMATS = {
     ".mp4": Format(
         name="mp4",
         codec="libx264",
-        options={"crf": "18", "preset": "veryfast"},
+        # bf: MP4 keeps intervals of decoding; with B-frames at a variable rate the last frames would fall off its end
+        options={"crf": "18", "preset": "veryfast", "bf": "0"},
         transparent=False,
         sound="aac",
         copied=frozenset({"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"}),
