@@ -79,6 +79,31 @@ def new_folder(output: Path) -> Iterator[Path]:
     shutil.rmtree(former, ignore_errors=True)
 
 
+@contextmanager
+def new_file(output: Path) -> Iterator[Path]:
+    """A hidden neighbour of ``output``, to write to, that takes its place at the end; on an error nothing is left.
+
+    Raises ArnError where there is no room, or no right to write.
+    """
+    made = [folder for folder in output.parents if not folder.exists()]
+    passing = output.with_name(f".{output.stem}.{secrets.token_hex(4)}.part{output.suffix}")
+    try:
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            yield passing
+            os.replace(passing, output)
+        except BaseException:
+            with suppress(OSError):
+                passing.unlink(missing_ok=True)
+                for folder in made:
+                    folder.rmdir()
+            raise
+    except OSError as error:
+        raise ArnError(
+            f"output={output} cannot be written: {error.strerror or error}; free the disk or name another folder"
+        ) from error
+
+
 def digest(*parts: str | bytes) -> bytes:
     """A content hash, 20 bytes, of parts that cannot run into one another."""
     found = hashlib.blake2b(digest_size=20)

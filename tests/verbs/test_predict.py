@@ -1,4 +1,4 @@
-"""`arn predict`: pictures, folders and videos in, maps, overlays and cutouts out, at native size."""
+"""`arn predict`: pictures and folders in, maps, overlays and cutouts out, at native size."""
 
 import http.server
 import io
@@ -8,20 +8,17 @@ import subprocess
 import sys
 import threading
 import time
-from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from arn.classical import METHODS
 from arn.cli import main
 from arn.data.images import read_map
 from arn.data.scenes import draw_scene, scene
 from arn.errors import ArnError
-from arn.inference import pipeline, video
+from arn.inference import pipeline
 
 
 @pytest.fixture
@@ -217,95 +214,6 @@ def test_overlay(holiday, tmp_path, trained):
     arguments = [f"input={holiday / 'a.jpg'}", f"output={tmp_path / 'out'}", f"checkpoint={trained}", "as=overlay"]
     assert main(["predict", *arguments]) == 0
     assert np.asarray(Image.open(tmp_path / "out" / "a.jpg")).shape == (60, 90, 3)
-
-
-@pytest.fixture
-def clip(tmp_path):
-    """Five frames, 96 x 64, at 10 frames a second: a white square that moves right over black."""
-    source = tmp_path / "clip.mp4"
-    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 64))
-    for index in range(5):
-        frame = np.zeros((64, 96, 3), np.uint8)
-        frame[20:45, 16 * index : 16 * index + 25] = 255
-        writer.write(frame)
-    writer.release()
-    return source
-
-
-def read_video(path):
-    reader = cv2.VideoCapture(str(path))
-    frames = []
-    while (read := reader.read())[0]:
-        frames.append(read[1])
-    return frames, reader.get(cv2.CAP_PROP_FPS)
-
-
-def test_video_keeps_size_rate_and_frames(clip, tmp_path):
-    arguments = [f"input={clip}", f"output={tmp_path / 'out'}", "method=mb", "batch_size=2"]
-    assert main(["predict", *arguments]) == 0
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip.mp4"]
-    frames, rate = read_video(tmp_path / "out" / "clip.mp4")
-    assert rate == 10
-    assert [frame.shape for frame in frames] == [(64, 96, 3)] * 5
-    for index, frame in enumerate(frames[1:4], start=1):  # in the first and last the square touches the border
-        assert frame[25:40, 16 * index + 5 : 16 * index + 20].mean() > 200
-        assert frame[:, : 16 * index - 8].mean() < 50
-
-
-def test_video_of_odd_size_loses_no_row_or_column(tmp_path):
-    frames = []
-    for shade in (0, 120):
-        frame = np.full((65, 97, 3), shade, np.uint8)
-        frame[-1:, :, 0] = frame[:, -1:, 0] = 255  # red at the two edges that an encoder of even sides cuts off
-        frames.append(Image.fromarray(frame))
-    source = tmp_path / "odd.mkv"  # the reader goes by content, and OpenCV itself writes no video of odd size
-    frames[0].save(source, format="GIF", save_all=True, append_images=frames[1:], duration=100)
-    assert main(["predict", f"input={source}", f"output={tmp_path / 'out'}", "method=mb", "as=overlay"]) == 0
-    written, _ = read_video(tmp_path / "out" / "odd.mp4")
-    assert [frame.shape for frame in written] == [(66, 98, 3)] * 2
-    assert written[0][-2:].mean() > written[0][20:40, 20:40].mean() + 20
-    assert written[0][:, -2:].mean() > written[0][20:40, 20:40].mean() + 20
-
-
-def test_video_overlay_by_a_network(clip, tmp_path, trained):
-    arguments = [f"input={clip}", f"output={tmp_path / 'out'}", f"checkpoint={trained}", "as=overlay"]
-    assert main(["predict", *arguments]) == 0
-    assert len(read_video(tmp_path / "out" / "clip.mp4")[0]) == 5
-
-
-def test_video_that_fails_leaves_nothing(clip, tmp_path, capsys, monkeypatch):
-    before = clip.read_bytes()
-    assert main(["predict", f"input={clip}", f"output={tmp_path}", "method=mb"]) == 2
-    assert "overwrite" in capsys.readouterr().err
-    assert main(["predict", f"input={clip}", f"output={tmp_path / 'out'}", "method=mb", "as=cutout"]) == 2
-    assert "transparency" in capsys.readouterr().err
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(before[: len(before) // 2])
-    assert main(["predict", f"input={broken}", f"output={tmp_path / 'out'}", "method=mb"]) == 2
-    assert "broken.mp4" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-    def fails(picture):
-        raise ArnError("no map of this")
-
-    monkeypatch.setitem(METHODS, "mb", fails)
-    assert main(["predict", f"input={clip}", f"output={tmp_path / 'out'}", "method=mb"]) == 2
-    assert list((tmp_path / "out").iterdir()) == []
-    assert clip.read_bytes() == before
-
-
-def test_video_on_a_full_disk(clip, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(video, "count_frames", lambda video: 3)
-    assert main(["predict", f"input={clip}", f"output={tmp_path / 'out'}", "method=mb"]) == 2
-    assert "disk full" in capsys.readouterr().err
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_frames_that_change_size_are_refused(tmp_path):
-    frames = iter([(True, np.zeros((4, 6, 3), np.uint8)), (True, np.zeros((6, 4, 3), np.uint8))])
-    reader = SimpleNamespace(read=lambda: next(frames))
-    with pytest.raises(ArnError, match=r"odd\.mp4.*change size"):
-        list(video.read_frames(reader, tmp_path / "odd.mp4"))
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ class PredictRequest(Request):
     margin: Annotated[float, AtLeast(0)] = 0.05
     format: Annotated[str | None, OneOf("png", "jpeg", "webp", "tiff")] = None
     quality: Annotated[int, Between(1, 100, closed=True)] = 95
+    smoothing: float = 0.0
     recursive: bool = True
     overwrite: bool = False
     watch: bool = False

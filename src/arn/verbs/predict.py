@@ -18,6 +18,7 @@ from arn.config.compose import run_hydra
 from arn.config.requests import PredictRequest
 from arn.data.images import read_picture
 from arn.errors import ArnError
+from arn.files import digest
 from arn.inference import video
 from arn.inference.loading import load
 from arn.inference.making import Job, Outcome, Recipe, check_targets, make
@@ -117,7 +118,10 @@ def recipe(config: DictConfig, options: argparse.Namespace) -> int:
     if (single is not None or piped) and len(sources) != 1:
         raise ArnError(f"output={request.output} is one file, and there are {len(sources)} inputs; name a folder")
     jobs = [Job(source, None if piped else single or _below(output, source, suffix)) for source in pictures]
-    check_targets(jobs)
+    clips = [(source, single or _below(output, source, video.default_suffix(style))) for source in videos]
+    check_targets([*jobs, *(Job(source, target) for source, target in clips)])
+    for _, target in clips:
+        video.check_target(target, video.is_transparent(style))
     method = choose_method(request)
     precision = f", {request.precision}" if method.kind == "checkpoint" else ""
     say.print(f"{method.name} on {method.device}{precision}")
@@ -129,9 +133,8 @@ def recipe(config: DictConfig, options: argparse.Namespace) -> int:
     if jobs:
         outcome = _make(wanted, jobs, say)
         say.print(_summary(outcome, "pictures", where))
-    for source in videos:
-        count = video.predict_video(method, Path(source.place), output, request.kind, request.batch_size)
-        say.print(f"{count} frames -> {output}")
+    for source, target in clips:
+        _make_clip(wanted, source, target, request.smoothing, outcome, say)
     if request.watch:
         _watch(wanted, named, request, output, {job.source.place for job in jobs}, say)
     _tell_failed(outcome, say)
@@ -185,6 +188,36 @@ def _below(output: Path, source: Source, suffix: str) -> Path:
 def _make(wanted: Recipe, jobs: Sequence[Job], say: Console) -> Outcome:
     with Bars(say) as bars:
         return make(wanted, jobs, functools.partial(bars.advance, wanted.method.name, total=len(jobs)))
+
+
+def _make_clip(wanted: Recipe, source: Source, target: Path, smoothing: float, outcome: Outcome, say: Console) -> None:
+    status = Path(source.place).stat()
+    seen = repr((str(Path(source.place).resolve()), status.st_size, status.st_mtime_ns, smoothing))
+    note = digest(seen, wanted.fingerprint).hex()
+    try:
+        if not wanted.overwrite and target.exists() and not target.is_dir():
+            there = video.read_note(target)
+            if there == note:
+                say.print(f"{target} was made before")
+                return
+            if there is None:
+                raise ArnError(f"{target} is there and was not made by arn predict; --overwrite writes over it")
+        with Bars(say, unit="frames") as bars:
+            advance = functools.partial(bars.advance, source.place)
+            count = video.predict_video(
+                wanted.method,
+                Path(source.place),
+                target,
+                wanted.style,
+                wanted.batch_size,
+                smoothing=smoothing,
+                made_from=note,
+                advance=advance,
+                tell=say.print,
+            )
+        say.print(f"{count} frames -> {target}")
+    except ArnError as error:
+        outcome.failed.append((source.place, error.told))
 
 
 def _summary(outcome: Outcome, what: str, where: str) -> str:
