@@ -163,7 +163,7 @@ function draw() {
   at('error').textContent = error ? `${shown.name}: ${error}` : '';
   const { naturalWidth: width, naturalHeight: height } = shown.unseen ? after : before;
   const size = width && !(shown.unseen && !image) ? `, ${width} × ${height} px` : '';
-  at('caption').textContent = shown.name + size + (image ? `, ${image.seconds.toFixed(2)} s` : '');
+  at('caption').textContent = error ? '' : shown.name + size + (image ? `, ${image.seconds.toFixed(2)} s` : '');
   at('save').disabled = !image;
   slide(Number(at('share').value));
 }
