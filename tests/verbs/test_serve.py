@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -301,6 +301,26 @@ def test_pixels_in_memory_are_shared_out_in_turn():
 
     assert asyncio.run(run()) == [6, 9, 5, 6, 20, 2]
     assert begun == [6, 3, 5, 1, 20, 2]
+
+
+def test_pixels_that_a_thread_still_works_on_are_not_given_away():
+    async def run():
+        budget, thread = Budget(10), Future()
+        thread.set_running_or_notify_cancel()
+
+        async def work():
+            async with asyncio.timeout(0.01), budget.take(7) as begun:
+                begun.append(thread)
+                await asyncio.wrap_future(thread)
+
+        with pytest.raises(TimeoutError):
+            await work()
+        held = budget.used
+        thread.set_result(None)
+        await asyncio.sleep(0)
+        return held, budget.used
+
+    assert asyncio.run(run()) == (7, 0)
 
 
 @pytest.mark.parametrize(

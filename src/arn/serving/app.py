@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import json
 from collections.abc import AsyncIterator, Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -143,18 +143,19 @@ class Service:
         return Response(image, media_type=f"image/{format}", headers={"Cache-Control": "no-store"})
 
     async def make(self, data: bytes, kind: str, format: str) -> bytes:
-        pixels = await self.in_thread(count_pixels, data, self.limits)
-        async with self.budget.take(pixels):
+        pixels = await self.in_thread([], count_pixels, data, self.limits)
+        async with self.budget.take(pixels) as begun:
             try:
-                picture = await self.in_thread(read_picture, Path("the picture"), None, data)
+                picture = await self.in_thread(begun, read_picture, Path("the picture"), None, data)
             except ArnError as error:
                 raise HTTPException(422, error.told) from error
             self.pixels.inc(pixels)
             saliency = await self.batcher.map_of(picture)
-            return await self.in_thread(draw, picture, saliency, kind, format)
+            return await self.in_thread(begun, draw, picture, saliency, kind, format)
 
-    async def in_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+    async def in_thread(self, begun: list[Future[Any]], work: Callable[..., Result], *arguments: Any) -> Result:
+        begun.append(future := self.threads.submit(work, *arguments))
+        return await asyncio.wrap_future(future)
 
     async def health(self, request: Request) -> Response:
         return JSON({"status": "ok"})

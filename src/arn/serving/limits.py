@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from PIL import Image
 from starlette.datastructures import UploadFile
@@ -38,17 +40,28 @@ class Budget:
         self.turn, self.freed = asyncio.Lock(), asyncio.Event()
 
     @asynccontextmanager
-    async def take(self, amount: float) -> AsyncIterator[None]:
+    async def take(self, amount: float) -> AsyncIterator[list[Future[Any]]]:
+        """For the block, and beyond it until what it notes in the list is done.
+
+        A thread cannot be stopped when its request has run out of time, and keeps what it works on.
+        """
+        loop, begun = asyncio.get_running_loop(), list[Future[Any]]()
         async with self.turn:
             while self.used and self.used + amount > self.limit:
                 self.freed.clear()
                 await self.freed.wait()
             self.used += amount
         try:
-            yield
+            yield begun
         finally:
-            self.used -= amount
-            self.freed.set()
+            if running := next((one for one in begun if not one.done()), None):
+                running.add_done_callback(lambda _: loop.call_soon_threadsafe(self.give_back, amount))
+            else:
+                self.give_back(amount)
+
+    def give_back(self, amount: float) -> None:
+        self.used -= amount
+        self.freed.set()
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
