@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 # Before anything imports them: each of these is read once, at import.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else albumentations asks the network for its latest version
@@ -210,3 +214,39 @@ def read_wandb() -> Any:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.read
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """Headless Chromium; nothing is downloaded for it. Skips where there is none, unless ARN_REQUIRE_CHROMIUM=1."""
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if binary is None or driver is None:
+        reason = "no Chromium with its chromedriver on the PATH (Debian: apt-get install chromium chromium-driver)"
+        if os.environ.get("ARN_REQUIRE_CHROMIUM") == "1":
+            pytest.fail(f"ARN_REQUIRE_CHROMIUM=1, but {reason}")
+        pytest.skip(reason)
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",  # root, as in containers
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--window-size=1280,900",
+        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    browser.set_page_load_timeout(60)
+    browser.set_script_timeout(60)
+    yield browser
+    browser.quit()

@@ -34,7 +34,11 @@ def test_help_of_train_names_its_choices(capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], *([verb, "--help"] for verb in ("train", "bench", "predict", "export", "report", "sweep")), ["sweep"]],
+    [
+        [],
+        *([verb, "--help"] for verb in ("train", "bench", "predict", "serve", "export", "report", "sweep")),
+        ["sweep"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (
@@ -60,7 +64,15 @@ def test_version(capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "calls"),
-    [(["train"], 1), (["bench"], 1), (["predict"], 1), (["train", "-m"], 0), (["sweep"], 0), (["report"], 0)],
+    [
+        (["train"], 1),
+        (["bench"], 1),
+        (["predict"], 1),
+        (["serve"], 1),
+        (["train", "-m"], 0),
+        (["sweep"], 0),
+        (["report"], 0),
+    ],
 )
 def test_commands_that_compute_keep_their_memory(arguments, calls, monkeypatch):
     """Of jobs, each is a command; called from Python, the process is not ours."""

@@ -19,6 +19,7 @@ VERBS = {
     "sweep": "NAME: train every job of a published sweep, skipping what is done; alone: list the sweeps",
     "bench": "score checkpoints, ONNX files and folders of maps on data sets, in one table",
     "predict": "make maps, overlays or cutouts of a picture, a folder or a video",
+    "serve": "make them over HTTP, and on a page that pictures are dropped on",
     "export": "write a trained network as safetensors and ONNX, checked against the checkpoint",
     "report": "make tables, tests, figures and a page of the runs of a sweep",
     "data": "list | fetch NAME | verify NAME | audit A B: the data sets, whether they are whole, what they share",
@@ -61,7 +62,9 @@ def main(argv: list[str] | None = None) -> int:
         if verb == "train" and {"-m", "--multirun"} & set(rest):  # starts trainings, and needs no torch for that
             importlib.import_module("arn.verbs.sweep").multirun(rest)
             return 0
-        if verb in ("train", "bench", "predict") and argv is None:  # the command itself, which owns its process
+        if (
+            verb in ("train", "bench", "predict", "serve") and argv is None
+        ):  # the command itself, which owns its process
             reuse_memory()
         return int(importlib.import_module(f"arn.verbs.{verb}").main(rest) or 0)
     except ArnError as error:

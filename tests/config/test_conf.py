@@ -37,7 +37,7 @@ def targets(node, place=""):
         yield from chain.from_iterable(targets(value, f"{place}[{i}]") for i, value in enumerate(node))
 
 
-@pytest.mark.parametrize("verb", ["train", "bench", "predict", "export", "report"])
+@pytest.mark.parametrize("verb", ["train", "bench", "predict", "serve", "export", "report"])
 def test_verbs_compose(verb):
     assert composed(verb=verb)
 

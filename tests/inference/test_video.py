@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
 import resource
-import shutil
 import sys
 import weakref
 from collections.abc import Iterator
@@ -570,30 +568,6 @@ video.onloadeddata = async () => {
 };
 video.src = source;
 """
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Headless Chromium; nothing is downloaded for it. Skips where there is none, unless ARN_REQUIRE_CHROMIUM=1."""
-    binary, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if binary is None or driver is None:
-        if os.environ.get("ARN_REQUIRE_CHROMIUM") == "1":
-            pytest.fail("ARN_REQUIRE_CHROMIUM=1, but there is no Chromium with its chromedriver on the PATH")
-        pytest.skip("no Chromium with its chromedriver on the PATH")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    profile = tmp_path_factory.mktemp("chromium")
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                 f"--user-data-dir={profile}"):  # fmt: skip
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    browser.set_script_timeout(30)
-    yield browser
-    browser.quit()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,7 @@ import base64
 import hashlib
 import json
 import math
-import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -314,41 +312,6 @@ def test_a_page_of_300_real_pictures_stays_small(data_dir: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- a real browser
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """Headless Chromium; nothing is downloaded for it. Skips where there is none, unless ARN_REQUIRE_CHROMIUM=1."""
-    binary = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if binary is None or driver is None:
-        reason = "no Chromium with its chromedriver on the PATH (Debian: apt-get install chromium chromium-driver)"
-        if os.environ.get("ARN_REQUIRE_CHROMIUM") == "1":
-            pytest.fail(f"ARN_REQUIRE_CHROMIUM=1, but {reason}")
-        pytest.skip(reason)
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",  # root, as in containers
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        "--window-size=1280,900",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    browser.set_page_load_timeout(60)
-    yield browser
-    browser.quit()
 
 
 class Page:

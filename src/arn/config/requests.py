@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
-from arn.config.schema import AtLeast, Between, Limit, OneOf, check_arguments, read, to_plain
+from arn.config.schema import Above, AtLeast, Between, Limit, OneOf, check_arguments, read, to_plain
 from arn.errors import ArnError
 from arn.provenance import cores
 
@@ -35,7 +35,29 @@ class ExportRequest(Request):
 
 
 @dataclass
-class PredictRequest(Request):
+class MethodRequest(Request):
+    """What maps are made by: a checkpoint, an ONNX file or a training-free method; none is ARN-Lite as shipped."""
+
+    checkpoint: str | None = field(default=None, kw_only=True)
+    onnx: str | None = field(default=None, kw_only=True)
+    method: str | None = field(default=None, kw_only=True)
+    batch_size: Annotated[int, AtLeast(1)] = field(default=8, kw_only=True)
+    tta: Annotated[str | None, TTA] = field(default=None, kw_only=True)
+    device: str = field(default="auto", kw_only=True)
+    precision: Annotated[str, OneOf("fp32", "bf16")] = field(default="fp32", kw_only=True)
+
+    @classmethod
+    def of(cls, config: Any) -> Self:
+        request = read(cls, config, renamed={"as": "kind"})
+        if sum(name is not None for name in (request.checkpoint, request.onnx, request.method)) > 1:
+            raise ArnError("give checkpoint=FILE, onnx=FILE or method=NAME, one of the three or none")
+        if request.tta is not None and (request.onnx or request.method):
+            raise ArnError("tta= is for checkpoints: an ONNX file has it or not, and training-free methods have none")
+        return request
+
+
+@dataclass
+class PredictRequest(MethodRequest):
     """``kind`` is ``as`` of conf/predict.yaml, a word of Python's."""
 
     input: str | None = None
@@ -50,22 +72,17 @@ class PredictRequest(Request):
     recursive: bool = True
     overwrite: bool = False
     watch: bool = False
-    checkpoint: str | None = None
-    onnx: str | None = None
-    method: str | None = None
-    batch_size: Annotated[int, AtLeast(1)] = 8
-    tta: Annotated[str | None, TTA] = None
-    device: str = "auto"
-    precision: Annotated[str, OneOf("fp32", "bf16")] = "fp32"
 
-    @classmethod
-    def of(cls, config: Any) -> Self:
-        request = read(cls, config, renamed={"as": "kind"})
-        if sum(name is not None for name in (request.checkpoint, request.onnx, request.method)) > 1:
-            raise ArnError("give checkpoint=FILE, onnx=FILE or method=NAME, one of the three or none")
-        if request.tta is not None and (request.onnx or request.method):
-            raise ArnError("tta= is for checkpoints: an ONNX file has it or not, and training-free methods have none")
-        return request
+
+@dataclass
+class ServeRequest(MethodRequest):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Between(0, 65535, closed=True)] = 8000
+    hosts: list[str] = field(default_factory=list)
+    max_megabytes: Annotated[float, Above(0)] = 32.0
+    max_megapixels: Annotated[float, Above(0)] = 50.0
+    max_requests: Annotated[int, AtLeast(1)] = 32
+    timeout: Annotated[float, Above(0)] = 30.0
 
 
 @dataclass

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from arn.config.compose import run_hydra
-from arn.config.requests import PredictRequest
+from arn.config.requests import MethodRequest, PredictRequest
 from arn.data.images import read_picture
 from arn.errors import ArnError
 from arn.files import digest
@@ -141,7 +141,7 @@ def recipe(config: DictConfig, options: argparse.Namespace) -> int:
     return 1 if outcome.failed else 0
 
 
-def choose_method(request: PredictRequest) -> Method:
+def choose_method(request: MethodRequest) -> Method:
     if request.method is not None:
         return Classical(request.method)
     if request.onnx is not None:

@@ -1,0 +1,1 @@
+"""`arn serve`: maps, overlays and cutouts over HTTP, and the page at its root."""
