@@ -35,8 +35,12 @@ def test_its_map_of_a_scene_depends_on_the_picture_alone():
 
 
 @pytest.mark.real
-@pytest.mark.timeout(1800)  # 300 pictures, by ARN in two passes of 192 px each
-@pytest.mark.parametrize("name", CARD)
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "name",
+    # 300 pictures, by ARN in two passes of 192 px each: minutes
+    [pytest.param(name, marks=[pytest.mark.nightly] if name == "arn" else []) for name in CARD],
+)
 def test_the_cards_figures_on_sod(data_dir, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     least = ["resamples=0", "timing=0", "figures=false", "browser=0", "measures=[mae,f]"]

@@ -381,7 +381,7 @@ def test_what_is_no_video(tmp_path, content, capsys):
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 2048), np.int16), "s16", "stereo")
             frame.sample_rate, frame.pts = 48_000, 0
             container.mux([*track.encode(frame), *track.encode(None)])
-    assert main(["predict", f"input={path}", f"output={tmp_path / 'out'}", "method=mb"]) == 2
+    assert main(["predict", f"input={path}", f"output={tmp_path / 'out'}", "method=mb"]) == 1
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "broken.mp4" in message
