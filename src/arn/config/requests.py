@@ -13,6 +13,15 @@ from arn.provenance import cores
 TTA = OneOf("flip", "none")
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+_JOBS = Limit("a number of jobs, at least 1", _is_count)
+_PROCESSES = Limit("a number of processes, at least 1, or auto", lambda value: value == "auto" or _is_count(value))
+_BATCH_SIZE = Limit("at least 1, or auto", lambda value: value == "auto" or _is_count(value))
+
+
 @dataclass
 class Request:
     """The keys of conf/VERB.yaml, typed."""
@@ -44,10 +53,11 @@ class PredictRequest(Request):
     checkpoint: str | None = None
     onnx: str | None = None
     method: str | None = None
-    batch_size: Annotated[int, AtLeast(1)] = 8
+    batch_size: Annotated[Any, _BATCH_SIZE] = "auto"
     tta: Annotated[str | None, TTA] = None
     device: str = "auto"
-    precision: Annotated[str, OneOf("fp32", "bf16")] = "fp32"
+    precision: Annotated[str, OneOf("auto", "fp32", "bf16")] = "auto"
+    runtime: Annotated[str, OneOf("auto", "torch", "onnx")] = "auto"
 
     @classmethod
     def of(cls, config: Any) -> Self:
@@ -71,14 +81,6 @@ class ReportRequest(Request):
     name: str = "report"
     tags: list[str] = field(default_factory=list)
     logger: dict[str, Any] | None = None
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-_JOBS = Limit("a number of jobs, at least 1", _is_count)
-_PROCESSES = Limit("a number of processes, at least 1, or auto", lambda value: value == "auto" or _is_count(value))
 
 
 @dataclass

@@ -24,6 +24,7 @@ from arn.inference.methods import Classical, Map, Method, Picture
 from arn.inference.onnx import OnnxPredictor
 from arn.inference.pipeline import BackgroundWriter, batches, prefetch
 from arn.inference.render import encode, render
+from arn.inference.square import SquarePredictor
 from arn.report.terminal import Bars
 
 THREADS = 2  # of decoding, and as many of encoding: next to the network each has little to do
@@ -47,15 +48,14 @@ def recipe(config: DictConfig) -> None:
         raise ArnError("as=cutout needs transparency, which a video file has not; use as=map or as=overlay")
     targets = [] if of_video else find_pictures(source, output, request.kind)
     method = choose_method(request)
-    precision = f", {request.precision}" if method.kind == "checkpoint" else ""
-    console.print(f"{method.name} on {method.device}{precision}")
+    console.print(f"{method.name} on {described(method)}")
     if of_video:
-        count = video.predict_video(method, source, output, request.kind, request.batch_size)
+        count = video.predict_video(method, source, output, request.kind, method.batch_size)
     else:
         make_folder(output)
         with Bars(console) as bars:
             advance = functools.partial(bars.advance, method.name, total=len(targets))
-            count = predict_pictures(method, targets, request.kind, request.batch_size, advance)
+            count = predict_pictures(method, targets, request.kind, method.batch_size, advance)
     console.print(f"{count} {'frames' if of_video else 'pictures'} -> {output}")
 
 
@@ -63,9 +63,27 @@ def choose_method(request: PredictRequest) -> Method:
     if request.method is not None:
         return Classical(request.method)
     if request.onnx is not None:
-        return OnnxPredictor(request.onnx)
+        return _sized(OnnxPredictor(request.onnx), request.batch_size)
     checkpoint = "arn_lite" if request.checkpoint is None else request.checkpoint
-    return load(checkpoint, request.device, request.precision == "bf16", tta=request.tta)
+    bf16 = {"auto": None, "fp32": False, "bf16": True}[request.precision]
+    method = load(checkpoint, request.device, bf16, tta=request.tta, runtime=request.runtime)
+    return _sized(method, request.batch_size)
+
+
+def described(method: Method) -> str:
+    """Where and how it makes maps: `CPU, 2 threads, ONNX Runtime, fp32, 8 pictures at once`."""
+    if not isinstance(method, SquarePredictor):
+        return method.device
+    at_once = f"{method.batch_size} picture{'s' * (method.batch_size > 1)} at once"
+    return f"{method.device}, {method.precision}, {at_once}"
+
+
+def _sized(method: SquarePredictor, batch_size: int | str) -> Method:
+    if isinstance(batch_size, int):
+        method.batch_size = batch_size
+    else:
+        method.fit_batch()
+    return method
 
 
 def find_pictures(source: Path, output: Path, kind: str) -> list[tuple[Path, Path]]:
