@@ -308,9 +308,9 @@ def test_frames_that_change_size_are_refused(tmp_path):
         ({"as": "painting"}, "painting"),
         ({"checkpoint": "nothing.ckpt"}, "nothing.ckpt"),
         ({"output": "notes.txt"}, "notes.txt"),
-        ({"batch_size": "0"}, "batch_size=0: must be at least 1"),
-        ({"batch_size": "abc"}, "batch_size: "),
-        ({"precision": "x"}, "precision=x: must be one of fp32, bf16"),
+        ({"batch_size": "0"}, "batch_size=0: must be at least 1, or auto"),
+        ({"batch_size": "abc"}, "batch_size=abc: must be at least 1, or auto"),
+        ({"precision": "x"}, "precision=x: must be one of auto, fp32, bf16"),
         ({"device": "abacus"}, "device=abacus"),
     ],
 )

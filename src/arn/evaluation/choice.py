@@ -68,8 +68,8 @@ def at_hand(scenes: bool, say: Callable[[str], None]) -> dict[str, str]:
 
     On photographs that counts only if it was on photographs; for drawn scenes a short one is made if there is none.
     """
-    from arn.inference.loading import load
     from arn.inference.exports import SHIPPED, shipped
+    from arn.inference.loading import load
 
     checkpoints = {SHIPPED[name]: name for name in shipped()}
     runs = [run for run in Run.below(TRAININGS) if run.finished and run.best.is_file()]

@@ -1,4 +1,4 @@
-"""Networks as ONNX files: whole, as `arn export` writes them, or as a graph whose weights lie in the safetensors beside it.
+"""Networks as ONNX files: whole, as `arn export` writes them, or as a graph whose weights lie in a safetensors file.
 
     python -m arn.inference.graph src/arn/pretrained/arn_lite    # a shipped network's graph, made anew
 
@@ -52,7 +52,7 @@ def write_onnx(network: SaliencyNetwork, path: Path, metadata: Mapping[str, str]
 
 
 def write_linked(folder: Path) -> None:
-    """Write model.onnx into an export's folder: the graph alone, each weight a place in the model.safetensors beside it.
+    """Write model.onnx into an export's folder: the graph alone, each weight a place in model.safetensors beside it.
 
     Input and output are those of :func:`write_onnx`; float16 weights pass a Cast, and a BatchNorm stands as it is. A
     runtime does both once, when it loads the graph. Raises ArnError for an export with test-time augmentation.

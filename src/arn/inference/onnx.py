@@ -1,4 +1,4 @@
-"""Maps by ONNX files, in ONNX Runtime: those of `arn export`, of others, and the shipped network's graph. Without torch.
+"""Maps by ONNX files in ONNX Runtime: `arn export`'s, others', and the shipped network's graph. Without torch.
 
 The package comes with ``pip install 'arn-saliency[onnx]'`` and is imported only when used.
 """
@@ -53,7 +53,9 @@ def threads() -> int:
 class OnnxPredictor(SquarePredictor):
     """An ONNX file of `arn export` on the CPU, through ONNX Runtime.
 
-    Its weights may lie in a safetensors file beside it (:func:`arn.inference.graph.write_linked`). Another file will do if it has one input, float32 B x 3 x S x S with S fixed and B open or 1, that takes RGB in
+    Its weights may lie in a safetensors file beside it (:func:`arn.inference.graph.write_linked`).
+
+    Another file will do if it has one input, float32 B x 3 x S x S with S fixed and B open or 1, that takes RGB in
     0..1, and a first output B x 1 x h x w in 0..1.
 
     Raises ArnError where ONNX Runtime is not installed, or the file is missing, damaged or of another kind.

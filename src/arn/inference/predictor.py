@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -93,17 +94,21 @@ class Predictor(SquarePredictor):
             logits = self._averaged(squares)[0]
         return torch.sigmoid(logits.float())
 
-    def fit_batch(self) -> None:
-        """On CUDA, by what one picture takes of half of what is free: the rest is for maps at native size and others."""
+    def fitting_batch(self) -> int:
+        """On CUDA as many as half of what is free holds, by what two black ones take; the rest is for other programs.
+
+        Elsewhere the usual number.
+        """
         if self.place.type != "cuda":
-            return
+            return self.batch_size
+        blank = np.zeros((self.input_size, self.input_size, 3), np.uint8)
+        self._maps([blank])  # libraries take their share once
         torch.cuda.reset_peak_memory_stats(self.place)
         before = torch.cuda.memory_allocated(self.place)
-        with torch.inference_mode():
-            self._forward(torch.zeros(2, 3, self.input_size, self.input_size, device=self.place))
-        each = max((torch.cuda.max_memory_allocated(self.place) - before) / 2, 1)
+        self._maps([blank, blank])
+        each = (torch.cuda.max_memory_allocated(self.place) - before) / 2
         free, _ = torch.cuda.mem_get_info(self.place)
-        self.batch_size = int(min(max(free / 2 // each, 1), LARGEST_BATCH))
+        return int(min(max(free / 2 // max(each, 1), 1), LARGEST_BATCH))
 
 
 def native_map(logits: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -60,8 +60,9 @@ class SquarePredictor(ABC):
         small = self.probabilities(self.squares(pictures))
         return [at_native_size(one[0], p.shape[:2]) for one, p in zip(small, pictures, strict=True)]
 
-    def fit_batch(self) -> None:
-        """Set ``batch_size`` by the device's free memory, where that is what limits it."""
+    def fitting_batch(self) -> int:
+        """How many pictures at once suit the device; to be put into ``batch_size``."""
+        return self.batch_size
 
     def predict(self, picture: Picture) -> Map:
         """uint8 RGB H x W x 3 -> float32 map H x W in 0..1."""

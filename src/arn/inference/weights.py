@@ -24,6 +24,7 @@ from arn.runs import Run
 CONFIG_KEY = "arn_config"
 """Where a checkpoint keeps the run's resolved config, as plain numbers, strings, lists and dicts."""
 
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The raw checkpoint on CPU. Raises ArnError if missing, truncated, more than plain data or not written by ARN."""
     path = Path(path)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from safetensors.torch import save_file
@@ -22,8 +21,8 @@ from arn.data.sources import find_source
 from arn.errors import ArnError
 from arn.files import new_folder
 from arn.inference.exports import EXPORT_FORMAT, TTA_FORMAT
-from arn.inference.methods import Picture
 from arn.inference.graph import write_onnx
+from arn.inference.methods import Picture
 from arn.inference.onnx import OnnxPredictor, require
 from arn.inference.predictor import Predictor
 from arn.inference.square import SquarePredictor

@@ -79,10 +79,7 @@ def described(method: Method) -> str:
 
 
 def _sized(method: SquarePredictor, batch_size: int | str) -> Method:
-    if isinstance(batch_size, int):
-        method.batch_size = batch_size
-    else:
-        method.fit_batch()
+    method.batch_size = batch_size if isinstance(batch_size, int) else method.fitting_batch()
     return method
 
 
