@@ -136,6 +136,8 @@ def predict(content: dict[str, Any]) -> list[str]:
 def startup(content: dict[str, Any]) -> list[str]:
     rows = [["`arn --help`", between(content["arn --help"], 3)]]
     rows += [["`arn predict`, one picture, its map written", between(content["arn predict"], 2)]]
+    if "arn predict, cold" in content:
+        rows += [["the same, files not in the system's cache", between(content["arn predict, cold"], 2)]]
     rows += [[f"`arn train`: {part}", between(seconds, 2)] for part, seconds in content["arn train"].items()]
     return [*measured(content), *table(["", "s"], rows), *goals(content)]
 
