@@ -95,7 +95,7 @@ def test_the_command_says_what_it_chose(tmp_path, capsys):
     source = tmp_path / "scene.png"
     arn.data.images.write_map(source, PICTURES[0][:, :, 0])
     for options, said in (
-        (["runtime=onnx"], "ONNX Runtime, fp32, 8 pictures at once"),
+        (["runtime=onnx"], "ONNX Runtime, 8 pictures at once"),
         (["runtime=torch", "precision=bf16", "batch_size=1"], "bf16, 1 picture at once"),
     ):
         assert main(["predict", f"input={source}", f"output={tmp_path / 'out'}", "device=cpu", *options]) == 0

@@ -28,7 +28,7 @@ class SquarePredictor(ABC):
     source: str
     trained_on: tuple[str, ...] | None = None
     parameters: int | None = None
-    precision = "fp32"  # or bf16
+    precision: str | None = None  # fp32 or bf16, of a network of torch
     batch_size = 8
     input_size: int
 

@@ -71,11 +71,11 @@ def choose_method(request: PredictRequest) -> Method:
 
 
 def described(method: Method) -> str:
-    """Where and how it makes maps: `CPU, 2 threads, ONNX Runtime, fp32, 8 pictures at once`."""
+    """Where and how it makes maps: `NVIDIA H100, bf16, 64 pictures at once`."""
     if not isinstance(method, SquarePredictor):
         return method.device
     at_once = f"{method.batch_size} picture{'s' * (method.batch_size > 1)} at once"
-    return f"{method.device}, {method.precision}, {at_once}"
+    return ", ".join(filter(None, (method.device, method.precision, at_once)))
 
 
 def _sized(method: SquarePredictor, batch_size: int | str) -> Method:
