@@ -1,8 +1,9 @@
 """`arn --help`, `arn predict` of one picture, `arn train` to its first step by part: python -m perf startup
 
-Each of the --repeats turns (default 5) is a process of its own. The parts are those of the run itself, timed from
-within: the interpreter and the command, the imports, the config, the data sets, the network with its weights, and the
-first step (loader workers included). Writes outputs/perf/startup.json.
+Each of the --repeats turns (default 5) is a process of its own. `arn predict` is timed a second time with the files of
+Python, the packages and ARN driven out of the system's cache, as after a reboot; what another process has mapped stays.
+The parts are those of the run itself, timed from within: the interpreter and the command, the imports, the config, the
+data sets, the network with its weights, and the first step (loader workers included). Writes outputs/perf/startup.json.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import arn
+from arn.config import config_dir
 from perf.common import ecssd, in_process, machine, spread, versions, write_json
 
 PARTS = ("interpreter", "imports", "config", "data", "network", "first step")
@@ -30,11 +33,14 @@ def main(arguments: list[str]) -> None:
     chosen = parser.parse_args(arguments)
     command = str(Path(sys.executable).with_name("arn"))
     picture = ecssd()[0].picture
-    helps, predicts, turns = [], [], []
+    helps, predicts, colds, turns = [], [], [], []
     for _ in range(chosen.repeats):
         helps.append(timed(command, "--help"))
         with tempfile.TemporaryDirectory() as folder:
-            predicts.append(timed(command, "predict", f"input={picture}", f"output={folder}"))
+            predict = (command, "predict", f"input={picture}", f"output={folder}")
+            predicts.append(timed(*predict))
+            forget(Path(sys.prefix), Path(os.__file__).parent, Path(arn.__file__).parent, config_dir())
+            colds.append(timed(*predict))
         turns.append(in_process("startup", "--alone", str(time.time()), *chosen.overrides))
     total = [sum(turn.values()) for turn in turns]
     content: dict[str, Any] = {
@@ -45,24 +51,32 @@ def main(arguments: list[str]) -> None:
         "turns": chosen.repeats,
         "arn --help": spread(helps),
         "arn predict": spread(predicts),
+        "arn predict, cold": spread(colds),
         "arn train": {part: spread([turn[part] for turn in turns]) for part in PARTS} | {"all": spread(total)},
     }
-    median = content["arn --help"]["median"]
     content["goals"] = [
         {
-            "case": "arn --help",
+            "case": case,
             "what": "seconds",
-            "found": median,
+            "found": (median := content[case]["median"]),
             "sense": "<=",
-            "bound": 0.3,
-            "holds": median <= 0.3,
+            "bound": bound,
+            "holds": median <= bound,
         }
+        for case, bound in (("arn --help", 0.3), ("arn predict, cold", 3.0))
     ]
-    for name in ("arn --help", "arn predict"):
+    for name in ("arn --help", "arn predict", "arn predict, cold"):
         print(f"{name:22}{content[name]['median']:8.3f} s")
     for part, seconds in content["arn train"].items():
         print(f"arn train, {part:11}{seconds['median']:8.3f} s  ({seconds['low']:.3f} .. {seconds['high']:.3f})")
     print(f"written: {write_json('startup.json', content)}")
+
+
+def forget(*folders: Path) -> None:
+    """Drive the files below these folders out of Linux's cache, as far as no process has them mapped."""
+    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def timed(*command: str) -> float:

@@ -115,22 +115,29 @@ def loader(content: dict[str, Any]) -> list[str]:
 
 
 def predict(content: dict[str, Any]) -> list[str]:
-    rows = [[name, between(rate, 1)] for name, rate in content["rates"].items()]
-    told = f"{between(content['times one after the other'])} times one step after the other"
-    share = f"{100 * content['share of the network alone']['median']:.0f} % of the network alone"
-    same = "the same" if content["same maps"] else "NOT the same"
-    startup = f" Start-up apart: {between(content['startup'])} s." if "startup" in content else ""
-    return [
-        *measured(content),
-        *table([f"{content['pictures']} pictures, {content['network']}", "pictures/s"], rows),
-        "",
-        f"{told}, {share}; maps byte for byte {same}.{startup}",
-    ]
+    names = list(dict.fromkeys((*content.get("rates", {}), *content["scores"], *content["missing"])))
+    rows = []
+    for name in names:
+        times, scores = content.get("times U2-Netp", {}).get(name), content["scores"].get(name)
+        rows.append(
+            [
+                name,
+                between(content["rates"][name], 1) if name in content.get("rates", {}) else "",
+                between(times) if times else "",
+                between(content["startup"][name]) if name in content.get("startup", {}) else "",
+                *([f"{scores['max_f']:.4f}", f"{scores['mae']:.4f}"] if scores else ["", ""]),
+            ]
+        )
+    head = ["whole command", f"pictures/s, of {content.get('pictures', 0)}", "times U2-Netp", "one picture, s"]
+    told = [f"{name}: {why}." for name, why in content["missing"].items()]
+    return [*measured(content), *table([*head, "max F", "MAE"], rows), *(["", *told] if told else []), *goals(content)]
 
 
 def startup(content: dict[str, Any]) -> list[str]:
     rows = [["`arn --help`", between(content["arn --help"], 3)]]
     rows += [["`arn predict`, one picture, its map written", between(content["arn predict"], 2)]]
+    if "arn predict, cold" in content:
+        rows += [["the same, files not in the system's cache", between(content["arn predict, cold"], 2)]]
     rows += [[f"`arn train`: {part}", between(seconds, 2)] for part, seconds in content["arn train"].items()]
     return [*measured(content), *table(["", "s"], rows), *goals(content)]
 

@@ -217,30 +217,38 @@ def test_every_block_of_the_page_is_rendered_from_its_figures(tmp_path):
         tables.render("<!-- other --><!-- end other -->", tmp_path)
 
 
-def test_start_up_is_taken_off_the_rate_of_predict(tmp_path, monkeypatch):
-    """Five pictures, start-up with one of them 3 s, all of them 5 s: half a second for each of the other four."""
+@pytest.mark.parametrize("fetched", [True, False])
+def test_predict_takes_whole_commands_in_turns(tmp_path, monkeypatch, fetched):
+    """One picture takes 1 s, five take 2 s; U2-Netp five times that, or it is missing and the table says why."""
     common, predict, tables = suite("common"), suite("predict"), suite("tables")
     monkeypatch.setattr(common, "OUTPUT", tmp_path)
     monkeypatch.setattr(predict, "data_root", lambda: tmp_path)
+    monkeypatch.setenv("ARN_U2NETP", str(tmp_path / "u2netp.onnx"))
+    if fetched:
+        (tmp_path / "u2netp.onnx").touch()
+    scores = {"max_f": 0.93, "mae": 0.04, "code": predict.stamp(predict.DEFAULT)}
+    stale = {predict.THEIRS: {**scores, "code": "another"}, predict.DEFAULT: scores}
+    (tmp_path / "predict_scores.json").write_text(json.dumps(stale))
 
     def timed(*command):
-        source, output = (Path(item.partition("=")[2]) for item in command[2:4])
-        paths = sorted(source.iterdir()) if source.is_dir() else [source]
-        for target in (output, output.parent / "b"):
-            target.mkdir(exist_ok=True)
-            for path in paths:
-                (target / f"{path.stem}.png").write_bytes(path.read_bytes())
-        return 3.0 + 0.5 * (len(paths) - 1)
+        theirs = "perf.u2netp" in command
+        source, output = (Path(item.partition("=")[2] or item) for item in command[-2:])
+        output.mkdir()
+        return (5 if theirs else 1) * (2.0 if source.is_dir() else 1.0)
 
     monkeypatch.setattr(predict, "timed", timed)
-    monkeypatch.setattr(predict, "in_process", lambda *_: [1.0, 0.25])
     predict.main(["--pictures", "5", "--repeats", "2"])
     content = json.loads((tmp_path / "predict.json").read_text())
-    assert [content["rates"][way]["median"] for way in predict.WAYS] == [2.0, 1.0, 4.0]
-    assert content["startup"]["median"] == 3.0
-    assert content["times one after the other"]["median"] == 2.0
-    assert content["same maps"]
-    assert tables.predict(content)[-1].endswith("Start-up apart: 3.00 (3.00 .. 3.00) s.")
+    assert content["rates"][predict.DEFAULT]["median"] == 2.5
+    assert content["startup"][predict.DEFAULT]["median"] == 1.0
+    assert list(content["scores"]) == [predict.DEFAULT], "those of other code are not shown"
+    verdicts = [goal["holds"] for goal in content["goals"]]
+    assert verdicts == ([False, False, True] if fetched else [False, True])
+    rendered = "\n".join(tables.predict(content))
+    if fetched:
+        assert "| 2.5 (2.5 .. 2.5) | 5.00 (5.00 .. 5.00) | 1.00 (1.00 .. 1.00) | 0.9300 | 0.0400 |" in rendered
+    else:
+        assert "no u2netp.onnx" in rendered
 
 
 def test_accuracy_scores_the_shipped_network_at_each_side(tmp_path, monkeypatch, capsys):

@@ -11,7 +11,7 @@ import torch
 import arn
 from arn.cli import main
 from arn.data.scenes import scene
-from arn.inference.weights import SHIPPED, shipped
+from arn.inference.exports import SHIPPED, shipped
 
 CARD = {name: folder / "README.md" for name, folder in shipped().items()}
 
@@ -27,7 +27,7 @@ def test_the_networks_are_there_and_small(name, megabytes):
 
 def test_its_map_of_a_scene_depends_on_the_picture_alone():
     """In float32 whatever it was stored in, and the same alone as in a batch."""
-    network = arn.load()
+    network = arn.load(runtime="torch")
     assert {one.dtype for one in network.network.parameters()} == {torch.float32}
     pictures = [scene("test", index)[0] for index in range(3)]
     for alone, together in zip(map(network.predict, pictures), network.maps(pictures), strict=True):

@@ -12,7 +12,7 @@ import arn
 from arn.config.upgrade import upgrade_network
 from arn.data.scenes import draw_scene
 from arn.errors import ArnError
-from arn.inference import weights as module
+from arn.inference import exports
 from arn.inference.weights import load_network
 from arn.networks import ARN
 from arn.networks.rcl import RecurrentConv
@@ -55,12 +55,12 @@ def test_export_loads(export):
 
 def test_a_shipped_network_goes_by_its_name(export, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "_PRETRAINED", tmp_path / "pretrained")
-    assert module.shipped() == {}
+    monkeypatch.setattr(exports, "_PRETRAINED", tmp_path / "pretrained")
+    assert exports.shipped() == {}
     with pytest.raises(ArnError, match="came with this installation"):
         arn.load()
     shutil.copytree(export, tmp_path / "pretrained" / "arn_lite")
-    assert module.shipped() == {"arn_lite": tmp_path / "pretrained" / "arn_lite"}
+    assert exports.shipped() == {"arn_lite": tmp_path / "pretrained" / "arn_lite"}
     assert arn.load().name == arn.load("arn_lite").name == "small"
     with pytest.raises(ArnError, match="of arn_lite they did"):
         arn.load("arn")

@@ -41,7 +41,13 @@ def test_folder_of_pictures(holiday, tmp_path, trained):
 def test_batches_do_not_change_maps(holiday, tmp_path, trained):
     for size in (1, 3):
         out = tmp_path / f"out{size}"
-        arguments = [f"input={holiday}", f"output={out}", f"checkpoint={trained}", f"batch_size={size}"]
+        arguments = [
+            f"input={holiday}",
+            f"output={out}",
+            f"checkpoint={trained}",
+            f"batch_size={size}",
+            "precision=fp32",
+        ]
         assert main(["predict", *arguments]) == 0
     for name in ("a.png", "b.png", "c.png"):
         one, three = (read_map(tmp_path / f"out{size}" / name).astype(int) for size in (1, 3))
@@ -56,7 +62,8 @@ def test_maps_are_those_of_one_picture_after_the_other(holiday, tmp_path, traine
     for index in range(20):
         Image.fromarray(draw_scene(1, index, (40 + index, 60))[0]).save(holiday / f"{index:02d}.png")
     out = tmp_path / "out"
-    assert main(["predict", f"input={holiday}", f"output={out}", f"checkpoint={trained}", "batch_size=3"]) == 0
+    arguments = [f"input={holiday}", f"output={out}", f"checkpoint={trained}", "batch_size=3", "precision=fp32"]
+    assert main(["predict", *arguments]) == 0
     predictor = load(trained)
     paths = sorted(path for path in holiday.iterdir() if path.suffix != ".txt")
     for start in range(0, len(paths), 3):
@@ -82,7 +89,8 @@ def test_flip_makes_the_map_of_a_mirrored_picture_the_mirrored_map(holiday, tmp_
     turned = {}
     for spelled in ("tta=none", "tta=flip", "mirror=false", "mirror=true"):  # mirror: as it was called before
         out = tmp_path / spelled
-        assert main(["predict", f"input={holiday}", f"output='{out}'", f"checkpoint={trained}", spelled]) == 0
+        arguments = [f"input={holiday}", f"output='{out}'", f"checkpoint={trained}", "precision=fp32"]
+        assert main(["predict", *arguments, spelled]) == 0
         straight, mirrored = (read_map(out / f"{name}.png").astype(int) for name in ("b", "d"))
         turned[spelled] = np.abs(straight - mirrored[:, ::-1]).max()
     assert turned["tta=flip"] <= 1 < turned["tta=none"]
@@ -178,7 +186,9 @@ def test_one_line_says_by_what_and_on_what(holiday, tmp_path, trained, capsys):
     arguments = [f"input={holiday}", f"output={tmp_path / 'out'}"]
     assert main(["predict", *arguments, f"checkpoint={trained}", "device=cpu", "precision=bf16"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == [f"arn_lite on CPU, {torch.get_num_threads()} threads, bf16", f"3 pictures -> {tmp_path / 'out'}"]
+    count = torch.get_num_threads()
+    chosen = f"CPU, {count} thread{'s' * (count > 1)}, bf16, 8 pictures at once"
+    assert lines == [f"arn_lite on {chosen}", f"3 pictures -> {tmp_path / 'out'}"]
     assert main(["predict", *arguments, "method=mb"]) == 0
     assert capsys.readouterr().out.startswith("mb on CPU, 1 thread\n")
 
@@ -223,9 +233,9 @@ def test_overlay(holiday, tmp_path, trained):
         ({"as": "painting"}, "painting"),
         ({"checkpoint": "nothing.ckpt"}, "nothing.ckpt"),
         ({"output": "notes.txt"}, "notes.txt"),
-        ({"batch_size": "0"}, "batch_size=0: must be at least 1"),
-        ({"batch_size": "abc"}, "batch_size: "),
-        ({"precision": "x"}, "precision=x: must be one of fp32, bf16"),
+        ({"batch_size": "0"}, "batch_size=0: must be at least 1, or auto"),
+        ({"batch_size": "abc"}, "batch_size=abc: must be at least 1, or auto"),
+        ({"precision": "x"}, "precision=x: must be one of auto, fp32, bf16"),
         ({"device": "abacus"}, "device=abacus"),
     ],
 )

@@ -13,6 +13,15 @@ from arn.provenance import cores
 TTA = OneOf("flip", "none")
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+_JOBS = Limit("a number of jobs, at least 1", _is_count)
+_PROCESSES = Limit("a number of processes, at least 1, or auto", lambda value: value == "auto" or _is_count(value))
+_BATCH_SIZE = Limit("at least 1, or auto", lambda value: value == "auto" or _is_count(value))
+
+
 @dataclass
 class Request:
     """The keys of conf/VERB.yaml, typed."""
@@ -41,10 +50,11 @@ class MethodRequest(Request):
     checkpoint: str | None = field(default=None, kw_only=True)
     onnx: str | None = field(default=None, kw_only=True)
     method: str | None = field(default=None, kw_only=True)
-    batch_size: Annotated[int, AtLeast(1)] = field(default=8, kw_only=True)
+    batch_size: Annotated[Any, _BATCH_SIZE] = field(default="auto", kw_only=True)
     tta: Annotated[str | None, TTA] = field(default=None, kw_only=True)
     device: str = field(default="auto", kw_only=True)
-    precision: Annotated[str, OneOf("fp32", "bf16")] = field(default="fp32", kw_only=True)
+    precision: Annotated[str, OneOf("auto", "fp32", "bf16")] = field(default="auto", kw_only=True)
+    runtime: Annotated[str, OneOf("auto", "torch", "onnx")] = field(default="auto", kw_only=True)
 
     @classmethod
     def of(cls, config: Any) -> Self:
@@ -97,14 +107,6 @@ class ReportRequest(Request):
     name: str = "report"
     tags: list[str] = field(default_factory=list)
     logger: dict[str, Any] | None = None
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-_JOBS = Limit("a number of jobs, at least 1", _is_count)
-_PROCESSES = Limit("a number of processes, at least 1, or auto", lambda value: value == "auto" or _is_count(value))
 
 
 @dataclass

@@ -56,7 +56,7 @@ def _networks(request: BenchRequest, checkpoints: Mapping[str, str]) -> list[Met
     for name, path in checkpoints.items():
         if Path(path).suffix == ".onnx":
             raise ArnError(f"checkpoints.{name}={path} is an ONNX file: name it in onnx={{NAME: FILE}}")
-        networks.append(load(path, request.device))
+        networks.append(load(path, request.device, runtime="torch"))
     networks += [OnnxPredictor(path) for path in request.onnx.values()]
     for name, network in zip((*checkpoints, *request.onnx), networks, strict=True):
         network.name, network.batch_size = name, request.batch_size
@@ -68,13 +68,13 @@ def at_hand(scenes: bool, say: Callable[[str], None]) -> dict[str, str]:
 
     On photographs that counts only if it was on photographs; for drawn scenes a short one is made if there is none.
     """
+    from arn.inference.exports import SHIPPED, shipped
     from arn.inference.loading import load
-    from arn.inference.weights import SHIPPED, shipped
 
     checkpoints = {SHIPPED[name]: name for name in shipped()}
     runs = [run for run in Run.below(TRAININGS) if run.finished and run.best.is_file()]
     if not scenes:
-        runs = [run for run in runs if load(run.folder).trained_on != ("scenes",)]
+        runs = [run for run in runs if load(run.folder, runtime="torch").trained_on != ("scenes",)]
         if not runs:
             return checkpoints
     if runs:

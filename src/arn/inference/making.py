@@ -47,7 +47,6 @@ class Recipe:
     style: Style
     suffix: str
     quality: int = 95
-    batch_size: int = 8
     overwrite: bool = False
     emit: Callable[[bytes], object] = lambda data: None
 
@@ -117,7 +116,7 @@ def make(recipe: Recipe, jobs: Iterable[Job], advance: Callable[[int], None] = l
 
     def run_batch() -> None:
         batch: list[tuple[_Begun, Picture, bytes | None]] = []
-        while reading and len(batch) < recipe.batch_size:
+        while reading and len(batch) < recipe.method.batch_size:
             begun, future = reading.popleft()
             try:
                 batch.append((begun, *future.result()))
@@ -127,7 +126,7 @@ def make(recipe: Recipe, jobs: Iterable[Job], advance: Callable[[int], None] = l
         for (begun, picture, profile), saliency in zip(batch, maps, strict=True):
             writing.append((begun.pixels, writers.submit(_write, recipe, begun, picture, profile, saliency)))
         outcome.made += len(batch)
-        while writing and (writing[0][1].done() or len(writing) > 2 * recipe.batch_size):
+        while writing and (writing[0][1].done() or len(writing) > 2 * recipe.method.batch_size):
             writing.popleft()[1].result()
         advance(len(batch))
 
@@ -145,7 +144,7 @@ def make(recipe: Recipe, jobs: Iterable[Job], advance: Callable[[int], None] = l
                     else:
                         writing.popleft()[1].result()
                 reading.append((begun, readers.submit(_decode, begun)))
-                if len(reading) >= 2 * recipe.batch_size:
+                if len(reading) >= 2 * recipe.method.batch_size:
                     run_batch()
         while reading:
             run_batch()

@@ -1,109 +1,59 @@
-"""Networks as ONNX files: writing them, and making maps with them in ONNX Runtime.
+"""Maps by ONNX files in ONNX Runtime: `arn export`'s, others', and the shipped network's graph. Without torch.
 
-The packages come with ``pip install 'arn-saliency[onnx]'`` and are imported only when used.
+The package comes with ``pip install 'arn-saliency[onnx]'`` and is imported only when used.
 """
 
 from __future__ import annotations
 
 import importlib
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import sys
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
 from arn.errors import ArnError
-from arn.files import digest, file_digest, write_atomically
+from arn.files import digest, file_digest
+from arn.inference.exports import check_format
 from arn.inference.methods import Kind
-from arn.inference.predictor import SquarePredictor
-from arn.inference.weights import check_format
-from arn.networks.base import SaliencyNetwork
-from arn.provenance import code_version
-
-OPSET = 18
-"""What the exporter translates to by itself, on every torch that ARN supports; nothing here needs a newer one."""
+from arn.inference.square import Floats, SquarePredictor
+from arn.provenance import code_version, cores
 
 
 def require(package: str) -> Any:
     """The package, or an ArnError that says how to install it."""
+    if package == "onnxruntime":  # it sends events, and keeps a database of them below the user's cache, otherwise
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return importlib.import_module(package)
     except ImportError as error:
         raise ArnError(f"{package} is needed and not installed: pip install 'arn-saliency[onnx]'") from error
 
 
-class _Maps(nn.Module):
-    """A network's final map as probabilities."""
-
-    def __init__(self, network: SaliencyNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return torch.sigmoid(self.network(pictures)[0].float())
-
-
-def write_onnx(network: SaliencyNetwork, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a network in evaluation mode, on the CPU, as one ONNX file (opset 18, float32) with ``metadata_props``.
-
-    Its input ``pictures`` is RGB in 0..1, B x 3 x S x S with B open and S the network's input size; normalisation is
-    inside. Its output ``maps`` is B x 1 x S x S in 0..1.
-    """
-    onnx = require("onnx")
-    require("onnxscript")
-    side = network.input_size
-    with _quiet_export():
-        program = torch.onnx.export(
-            _Maps(network).eval(),
-            (torch.zeros(2, 3, side, side),),  # two: the exporter takes a batch of one for a constant
-            input_names=["pictures"],
-            output_names=["maps"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    _strip(model)
-    for key, value in metadata.items():
-        model.metadata_props.add(key=key, value=value)
-    onnx.checker.check_model(model)
-    write_atomically(path, model.SerializeToString())
-
-
-@contextmanager
-def _quiet_export() -> Iterator[None]:
-    """Without the exporter's remarks on operators that other packages would let it translate."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def available(package: str) -> bool:
+    """Whether the package can be imported; it is then."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+        require(package)
+    except ArnError:
+        return False
+    return True
 
 
-def _strip(model: Any) -> None:
-    """Remove the exporter's notes: stack traces with the paths of this machine, a third of a small file."""
-    graph = model.graph
-    for noted in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
-        noted.ClearField("metadata_props")
-        noted.ClearField("doc_string")
-    graph.ClearField("value_info")  # shapes in between, which every runtime infers
+def threads() -> int:
+    """How many threads ONNX Runtime is given: torch's number where torch was imported, else what it would be."""
+    if "torch" in sys.modules:
+        return int(sys.modules["torch"].get_num_threads())
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) else cores()
 
 
 class OnnxPredictor(SquarePredictor):
     """An ONNX file of `arn export` on the CPU, through ONNX Runtime.
+
+    Its weights may lie in a safetensors file beside it (:func:`arn.inference.graph.write_linked`).
 
     Another file will do if it has one input, float32 B x 3 x S x S with S fixed and B open or 1, that takes RGB in
     0..1, and a first output B x 1 x h x w in 0..1.
@@ -119,7 +69,10 @@ class OnnxPredictor(SquarePredictor):
         if not self.path.is_file():
             raise ArnError(f"no ONNX file at {self.path}")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()  # its own default counts cores that a container lacks
+        self.threads = threads()
+        options.intra_op_num_threads = self.threads  # its own default counts cores that a container lacks
+        # Threads that wait in a loop for work take the processor from those that decode and encode.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # errors: they come as exceptions as well
         try:
             self.session = runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
@@ -131,19 +84,25 @@ class OnnxPredictor(SquarePredictor):
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         if "arn.format" in self.metadata:
             check_format(self.metadata["arn.format"], self.path)
+        self.linked = self.metadata.get("arn.weights")  # the file beside it that holds its weights
         self.name = self.metadata.get("arn.name", self.path.stem)
+        if "arn.parameters" in self.metadata:
+            self.parameters = int(self.metadata["arn.parameters"])
         self.trained_on = tuple(filter(None, self.metadata.get("arn.trained_on", "").split(", "))) or None
         self.input, self.one_by_one, self.input_size = self._check_input()
         self.output = self.session.get_outputs()[0].name
 
     @property
     def device(self) -> str:
-        return f"{super().device}, ONNX Runtime"
+        return f"CPU, {self.threads} thread{'s' * (self.threads > 1)}, ONNX Runtime"
 
     @cached_property
     def fingerprint(self) -> bytes:
         code = code_version("arn.inference", "arn.data.transforms")
-        return digest("onnx", version("onnxruntime"), code, file_digest(self.path))
+        files = [file_digest(self.path)]
+        if self.linked:
+            files.append(file_digest(self.path.with_name(self.linked)))
+        return digest("onnx", version("onnxruntime"), code, *files)
 
     def _check_input(self) -> tuple[str, bool, int]:
         """Name of the input, whether its batch is fixed at one, and S."""
@@ -157,11 +116,11 @@ class OnnxPredictor(SquarePredictor):
                 return inputs[0].name, batch == 1, height
         raise ArnError(f"{self.path} takes {shapes or 'nothing'}; {wanted}: `arn export` writes such files")
 
-    def probabilities(self, squares: Tensor) -> Tensor:
+    def probabilities(self, squares: Floats) -> Floats:
         """As for every predictor. Raises ArnError if the output is of another shape, or not within 0..1."""
         parts = []
-        for part in squares.split(1) if self.one_by_one else (squares,):
-            (maps,) = self.session.run([self.output], {self.input: part.contiguous().numpy()})
+        for part in np.split(squares, len(squares)) if self.one_by_one else (squares,):
+            (maps,) = self.session.run([self.output], {self.input: np.ascontiguousarray(part)})
             if maps.ndim != 4 or maps.shape[:2] != (len(part), 1):
                 raise ArnError(f"{self.path}: its output {self.output} is {maps.shape}, not B x 1 x h x w")
             if not (maps.min() >= 0 and maps.max() <= 1):  # NaN fails this as well
@@ -169,5 +128,5 @@ class OnnxPredictor(SquarePredictor):
                     f"{self.path}: its output {self.output} is not within 0..1 but {maps.min():.3g}..{maps.max():.3g}; "
                     "a file that gives logits needs a sigmoid at its end"
                 )
-            parts.append(torch.from_numpy(maps))
-        return torch.cat(parts)
+            parts.append(maps)
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]

@@ -1,8 +1,7 @@
-"""From pictures of any size to maps of their sizes, through a network that takes squares of one size."""
+"""Maps by a network of torch, on any device."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -12,65 +11,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from arn.data.transforms import resize
+from arn.errors import ArnError
 from arn.files import digest
 from arn.inference.methods import Kind, Map, Picture
+from arn.inference.square import Floats, SquarePredictor
 from arn.inference.tta import with_tta
 from arn.networks.base import SaliencyNetwork
 from arn.provenance import code_version
 
-
-class SquarePredictor(ABC):
-    """A :class:`arn.inference.methods.Method` whose network takes squares of one size."""
-
-    kind: Kind
-    name: str
-    source: str
-    trained_on: tuple[str, ...] | None = None
-    parameters: int | None = None
-    batch_size = 8
-    input_size: int  # side of the squares, px
-    place = torch.device("cpu")  # where torch holds the squares
-
-    @property
-    def device(self) -> str:
-        """As tables say it: ``NVIDIA H100`` or ``CPU, 2 threads``."""
-        if self.place.type == "cuda":
-            return str(torch.cuda.get_device_name(self.place))
-        return f"CPU, {torch.get_num_threads()} threads" if self.place.type == "cpu" else self.place.type.upper()
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> bytes: ...
-
-    @abstractmethod
-    def probabilities(self, squares: Tensor) -> Tensor:
-        """float32 RGB B x 3 x S x S in 0..1 -> B x 1 x h x w in 0..1."""
-
-    @torch.inference_mode()
-    def maps(self, pictures: Sequence[Picture]) -> list[Map]:
-        """uint8 RGB H x W x 3 of any sizes -> float32 H x W in 0..1, each at its own size."""
-        small = self.probabilities(self.squares(pictures))
-        return [at_native_size(one, p.shape[:2]).cpu().numpy() for one, p in zip(small, pictures, strict=True)]
-
-    def __call__(self, pictures: Any, batch_size: int | None = None) -> Any:
-        """The map of a picture, or of each of many, in the kind that was given: see :mod:`arn.inference.anything`."""
-        from arn.inference.anything import of_anything
-
-        return of_anything(self, pictures, lambda picture, found: found, batch_size)
-
-    def predict(self, picture: Picture) -> Map:
-        """uint8 RGB H x W x 3 -> float32 map H x W in 0..1."""
-        return self.maps([picture])[0]
-
-    def squares(self, pictures: Sequence[Picture]) -> Tensor:
-        """uint8 RGB H x W x 3 of any sizes -> float32 RGB B x 3 x S x S in 0..1, as the network takes them."""
-        for picture in pictures:
-            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-                raise ValueError(f"a picture is uint8 H x W x 3, not {picture.dtype} {picture.shape}")
-        side = self.input_size
-        batch = torch.from_numpy(np.stack([resize(picture, side, side) for picture in pictures]))
-        return batch.to(self.place).permute(0, 3, 1, 2).float().div_(255)
+LARGEST_BATCH = 64
+"""Pictures at once on a GPU: with more no network of ours fills it any better."""
 
 
 class Predictor(SquarePredictor):
@@ -86,6 +36,7 @@ class Predictor(SquarePredictor):
         self, network: SaliencyNetwork, config: dict[str, Any], device: str | torch.device = "cpu", bf16: bool = False
     ) -> None:
         self.place, self.bf16 = torch.device(device), bf16
+        self.precision = "bf16" if bf16 else "fp32"
         self.network: SaliencyNetwork = network.to(self.place).to(memory_format=torch.channels_last).eval()
         self.tta = str(config.get("tta") or "none")
         self._averaged = with_tta(self.network, self.tta)
@@ -94,6 +45,15 @@ class Predictor(SquarePredictor):
         trained_on = config.get("trained_on") or (config.get("data") or {}).get("train") or ()
         self.trained_on = tuple(map(str, trained_on)) or None
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
+
+    @property
+    def device(self) -> str:
+        if self.place.type == "cuda":
+            return str(torch.cuda.get_device_name(self.place))
+        if self.place.type == "cpu":
+            count = torch.get_num_threads()
+            return f"CPU, {count} thread{'s' * (count > 1)}"
+        return self.place.type.upper()
 
     @cached_property
     def fingerprint(self) -> bytes:
@@ -104,11 +64,51 @@ class Predictor(SquarePredictor):
             parts += [key, str(tensor.dtype), tensor.detach().cpu().contiguous().numpy().tobytes()]
         return digest(*parts)
 
+    def batch_maps(self, pictures: Sequence[Picture]) -> list[Map]:
+        """As for every predictor. A GPU whose memory is too small gets half as many, and from then on no more.
+
+        Raises ArnError where it is too small for one.
+        """
+        try:
+            return self._maps(pictures)
+        except torch.OutOfMemoryError as error:
+            if len(pictures) == 1:
+                raise ArnError(f"the memory of {self.device} is too small for one picture; device=cpu") from error
+            self.batch_size = len(pictures) // 2
+        torch.cuda.empty_cache()  # here, for the error's traceback would hold on to the tensors
+        return self.batch_maps(pictures[: self.batch_size])
+
     @torch.inference_mode()
-    def probabilities(self, squares: Tensor) -> Tensor:
+    def _maps(self, pictures: Sequence[Picture]) -> list[Map]:
+        batch = torch.from_numpy(self.resized(pictures)).to(self.place)
+        small = self._forward(batch.permute(0, 3, 1, 2).float().div_(255))
+        return [at_native_size(one, p.shape[:2]).cpu().numpy() for one, p in zip(small, pictures, strict=True)]
+
+    @torch.inference_mode()
+    def probabilities(self, squares: Floats) -> Floats:
+        return self._forward(torch.from_numpy(squares).to(self.place)).cpu().numpy()
+
+    def _forward(self, squares: Tensor) -> Tensor:
+        """RGB B x 3 x S x S in 0..1 -> B x 1 x h x w in 0..1."""
         with torch.autocast(self.place.type, torch.bfloat16, enabled=self.bf16):
             logits = self._averaged(squares)[0]
         return torch.sigmoid(logits.float())
+
+    def fitting_batch(self) -> int:
+        """On CUDA as many as half of what is free holds, by what two black ones take; the rest is for other programs.
+
+        Elsewhere the usual number.
+        """
+        if self.place.type != "cuda":
+            return self.batch_size
+        blank = np.zeros((self.input_size, self.input_size, 3), np.uint8)
+        self._maps([blank])  # libraries take their share once
+        torch.cuda.reset_peak_memory_stats(self.place)
+        before = torch.cuda.memory_allocated(self.place)
+        self._maps([blank, blank])
+        each = (torch.cuda.max_memory_allocated(self.place) - before) / 2
+        free, _ = torch.cuda.mem_get_info(self.place)
+        return int(min(max(free / 2 // max(each, 1), 1), LARGEST_BATCH))
 
 
 def native_map(logits: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -17,24 +17,12 @@ from torch import Tensor, nn
 from arn.config.instantiate import ALLOWED_TARGETS, instantiate
 from arn.config.upgrade import stored_tta, upgrade_config
 from arn.errors import ArnError
+from arn.inference.exports import SHIPPED, WEIGHTS, check_format, shipped
 from arn.networks.base import SaliencyNetwork
 from arn.runs import Run
 
 CONFIG_KEY = "arn_config"
 """Where a checkpoint keeps the run's resolved config, as plain numbers, strings, lists and dicts."""
-
-EXPORT_FORMAT, TTA_FORMAT = 1, 2
-"""Versions of what `arn export` writes: with ``tta`` the second, which an ARN that would ignore it refuses."""
-
-SHIPPED = {"arn_lite": "ARN-Lite", "arn": "ARN"}
-"""Trained networks that may come with the package, by the name that `arn.load` takes, and what tables call them."""
-
-_PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
-
-
-def shipped() -> dict[str, Path]:
-    """The trained networks that came with this installation: name -> export folder."""
-    return {name: _PRETRAINED / name for name in SHIPPED if (_PRETRAINED / name / "model.safetensors").is_file()}
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -91,14 +79,6 @@ def read_export(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ArnError(f"{path} cannot be read: it is truncated, damaged or no safetensors file ({error})") from error
 
 
-def check_format(version: object, origin: str | Path) -> None:
-    """Raises ArnError unless this ARN can read what `arn export` wrote under this format version."""
-    if str(version) not in (str(EXPORT_FORMAT), str(TTA_FORMAT)):
-        raise ArnError(
-            f"{origin} is of export format {version}, and this ARN reads {EXPORT_FORMAT} and {TTA_FORMAT}: update ARN"
-        )
-
-
 def find_weights(path: str | os.PathLike[str]) -> Path:
     """The file of weights that a path means: itself, a shipped network's, an export's, or a run's best checkpoint.
 
@@ -106,7 +86,7 @@ def find_weights(path: str | os.PathLike[str]) -> Path:
     """
     here = shipped()
     if str(path) in here:
-        return here[str(path)] / "model.safetensors"
+        return here[str(path)] / WEIGHTS
     if str(path) in SHIPPED:
         raise ArnError(
             f"{path}: no weights of this network came with this installation (of {', '.join(here) or 'no other'} they "
@@ -115,7 +95,7 @@ def find_weights(path: str | os.PathLike[str]) -> Path:
     place = Path(path)
     if not place.is_dir():
         return place
-    for file in (Run(place).best, place / "model.safetensors"):
+    for file in (Run(place).best, place / WEIGHTS):
         if file.is_file():
             return file
     if (place / "config.json").is_file():

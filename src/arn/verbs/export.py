@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from safetensors.torch import save_file
@@ -21,11 +20,14 @@ from arn.data.catalogue import CATALOGUE
 from arn.data.sources import find_source
 from arn.errors import ArnError
 from arn.files import new_folder
+from arn.inference.exports import EXPORT_FORMAT, TTA_FORMAT
+from arn.inference.graph import write_onnx
 from arn.inference.methods import Picture
-from arn.inference.onnx import OnnxPredictor, require, write_onnx
-from arn.inference.predictor import Predictor, SquarePredictor
+from arn.inference.onnx import OnnxPredictor, require
+from arn.inference.predictor import Predictor
+from arn.inference.square import SquarePredictor
 from arn.inference.tta import with_tta
-from arn.inference.weights import EXPORT_FORMAT, TTA_FORMAT, find_weights, load_network
+from arn.inference.weights import find_weights, load_network
 from arn.networks.base import GradientFreeNetwork, SaliencyNetwork
 from arn.runs import Run
 
@@ -162,8 +164,8 @@ def check(
     pictures, differences = sample.pictures, []
     for batch in (pictures[:1], *(pictures[i : i + 3] for i in range(1, len(pictures), 3))):
         squares = one.squares(batch)
-        differences.append((one.probabilities(squares) - other.probabilities(squares)).abs().max())
-    difference = float(torch.stack(differences).max())
+        differences.append(np.abs(one.probabilities(squares) - other.probabilities(squares)).max())
+    difference = float(np.max(differences))
     if not difference <= allowed:  # NaN fails this as well
         raise ArnError(
             f"{file} gives other maps than {reference}: by up to {difference:.1e} on pictures of {sample.origin}, "

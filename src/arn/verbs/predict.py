@@ -26,6 +26,7 @@ from arn.inference.methods import Classical, Method
 from arn.inference.onnx import OnnxPredictor
 from arn.inference.render import FORMATS, SUFFIXES, Style, parse_ground
 from arn.inference.sources import DEFAULT_OUTPUT, STDIN, Source, find, is_address
+from arn.inference.square import SquarePredictor
 from arn.report.terminal import Bars
 
 WATCH = 1.0  # seconds between two looks at a watched folder
@@ -123,11 +124,8 @@ def recipe(config: DictConfig, options: argparse.Namespace) -> int:
     for _, target in clips:
         video.check_target(target, video.is_transparent(style))
     method = choose_method(request)
-    precision = f", {request.precision}" if method.kind == "checkpoint" else ""
-    say.print(f"{method.name} on {method.device}{precision}")
-    wanted = Recipe(
-        method, style, suffix, request.quality, request.batch_size, request.overwrite, sys.stdout.buffer.write
-    )
+    say.print(f"{method.name} on {described(method)}")
+    wanted = Recipe(method, style, suffix, request.quality, request.overwrite, sys.stdout.buffer.write)
     where = "the standard output" if piped else str(single or output)
     outcome = Outcome()
     if jobs:
@@ -145,9 +143,24 @@ def choose_method(request: MethodRequest) -> Method:
     if request.method is not None:
         return Classical(request.method)
     if request.onnx is not None:
-        return OnnxPredictor(request.onnx)
+        return _sized(OnnxPredictor(request.onnx), request.batch_size)
     checkpoint = "arn_lite" if request.checkpoint is None else request.checkpoint
-    return load(checkpoint, request.device, request.precision == "bf16", tta=request.tta)
+    bf16 = {"auto": None, "fp32": False, "bf16": True}[request.precision]
+    method = load(checkpoint, request.device, bf16, tta=request.tta, runtime=request.runtime)
+    return _sized(method, request.batch_size)
+
+
+def described(method: Method) -> str:
+    """Where and how it makes maps: `NVIDIA H100, bf16, 64 pictures at once`."""
+    if not isinstance(method, SquarePredictor):
+        return method.device
+    at_once = f"{method.batch_size} picture{'s' * (method.batch_size > 1)} at once"
+    return ", ".join(filter(None, (method.device, method.precision, at_once)))
+
+
+def _sized(method: SquarePredictor, batch_size: int | str) -> Method:
+    method.batch_size = batch_size if isinstance(batch_size, int) else method.fitting_batch()
+    return method
 
 
 def _place(request: PredictRequest, piped: bool) -> tuple[Path, Path | None]:
@@ -209,7 +222,7 @@ def _make_clip(wanted: Recipe, source: Source, target: Path, smoothing: float, o
                 Path(source.place),
                 target,
                 wanted.style,
-                wanted.batch_size,
+                wanted.method.batch_size,
                 smoothing=smoothing,
                 made_from=note,
                 advance=advance,

@@ -18,7 +18,7 @@ from rich.console import Console
 from arn.config.compose import run_hydra
 from arn.config.requests import ServeRequest
 from arn.errors import ArnError
-from arn.verbs.predict import choose_method
+from arn.verbs.predict import choose_method, described
 
 PACKAGES = ("uvicorn", "starlette", "python_multipart", "prometheus_client")
 
@@ -44,7 +44,7 @@ def recipe(config: DictConfig) -> None:
         method.maps([np.zeros((64, 64, 3), np.uint8)])  # what is compiled, or fails, at the first picture does so now
         limits = Limits(request.max_megabytes, request.max_megapixels, request.max_requests, request.timeout)
         options = uvicorn.Config(
-            make_app(method, limits, request.batch_size, [request.host, *request.hosts]),
+            make_app(method, limits, method.batch_size, [request.host, *request.hosts]),
             loop="asyncio",
             http="h11",
             ws="none",
@@ -55,8 +55,7 @@ def recipe(config: DictConfig) -> None:
             proxy_headers=False,
             timeout_graceful_shutdown=math.ceil(request.timeout),
         )
-        precision = f", {request.precision}" if method.kind == "checkpoint" else ""
-        console.print(f"{method.name} on {method.device}{precision}")
+        console.print(f"{method.name} on {described(method)}")
         console.print(f"{address(listener)} (Ctrl-C ends it)")
         uvicorn.Server(options).run(sockets=[listener])
 
