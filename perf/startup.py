@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     for _ in range(chosen.repeats):
         helps.append(timed(command, "--help"))
         with tempfile.TemporaryDirectory() as folder:
-            predict = (command, "predict", f"input={picture}", f"output={folder}")
+            predict = (command, "predict", f"input={picture}", f"output={folder}", "overwrite=true")
             predicts.append(timed(*predict))
             forget(Path(sys.prefix), Path(os.__file__).parent, Path(arn.__file__).parent, config_dir())
             colds.append(timed(*predict))

@@ -592,3 +592,28 @@ def test_chromium_plays_it(chromium, tmp_path, target, kind, sound):
     else:
         assert told["right"][3] == 255
         assert np.ptp(told["right"][:3]) < 12  # gray
+
+
+def test_through_the_command(tmp_path, capsys):
+    """Frames on request, a ground that needs no transparency, and what was made before is left as it is."""
+    clip = record(tmp_path / "clip.mp4", 3)
+    command = ["predict", str(clip), "method=mb", "as=cutout"]
+    assert main([*command, "-o", str(tmp_path / "out"), "format=png"]) == 0
+    assert len(list((tmp_path / "out/clip").glob("*.png"))) == 3
+    assert main([*command, "-o", str(tmp_path / "on.mp4"), "background=pink"]) == 0
+    made = (tmp_path / "on.mp4").stat().st_mtime_ns
+    assert main([*command, "-o", str(tmp_path / "on.mp4"), "background=pink"]) == 0
+    assert (tmp_path / "on.mp4").stat().st_mtime_ns == made
+    assert main([*command, "-o", str(tmp_path / "on.mp4"), "background=blue", "smoothing=0.5"]) == 0
+    assert (tmp_path / "on.mp4").stat().st_mtime_ns != made
+    record(tmp_path / "theirs.mp4", 3)
+    capsys.readouterr()
+    for more, says in (
+        (["-o", str(tmp_path / "on.mp4")], "transparency"),
+        (["-o", str(tmp_path / "out"), "format=webp"], "format=png"),
+        (["-o", str(tmp_path / "out"), "crop=true"], "crop=true"),
+        (["-o", str(tmp_path / "theirs.mp4"), "background=white"], "not made by arn predict"),
+        (["-o", str(tmp_path / "out"), "smoothing=1"], "smoothing"),
+    ):
+        assert main([*command, *more]) in (1, 2)
+        assert says in capsys.readouterr().err

@@ -119,7 +119,13 @@ def recipe(config: DictConfig, options: argparse.Namespace) -> int:
     if (single is not None or piped) and len(sources) != 1:
         raise ArnError(f"output={request.output} is one file, and there are {len(sources)} inputs; name a folder")
     jobs = [Job(source, None if piped else single or _below(output, source, suffix)) for source in pictures]
-    clips = [(source, single or _below(output, source, video.default_suffix(style))) for source in videos]
+    if pictures and suffix not in SUFFIXES:
+        raise ArnError(f"output={request.output}: a picture is written as {', '.join(SUFFIXES)}")
+    if videos and request.format not in (None, "png"):
+        raise ArnError(f"format={request.format}: of a video there is format=png, a folder of its frames")
+    # Without a suffix it is a folder of frames.
+    of_clip = "" if request.format == "png" else video.default_suffix(style)
+    clips = [(source, single or _below(output, source, of_clip)) for source in videos]
     check_targets([*jobs, *(Job(source, target) for source, target in clips)])
     for _, target in clips:
         video.check_target(target, video.is_transparent(style))
