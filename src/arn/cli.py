@@ -57,6 +57,10 @@ def main(argv: list[str] | None = None) -> int:
         if "--help" in rest or "-h" in rest:
             print(_help(verb))
             return 0
+        if argv is None and {"--info", "-i"} & set(rest):  # a report by logging: `| head` would be told line by line
+            import logging
+
+            logging.raiseExceptions = False
         if os.environ.get("ARN_ENDS_WITH_PARENT"):
             _end_with_parent()
         if verb == "train" and {"-m", "--multirun"} & set(rest):  # starts trainings, and needs no torch for that

@@ -391,6 +391,7 @@ def test_one_picture_to_one_file(holiday, tmp_path, capsys):
         ([str(holiday / "a.jpg"), "background=purplish", "as=cutout"], "background=purplish"),
         ([str(holiday / "a.jpg"), "background=white"], "as=map"),
         ([str(holiday / "a.jpg"), "--watch"], "folders"),
+        ([str(holiday / "a.jpg"), "--bogus"], "no option --bogus"),
     ):
         assert main(["predict", *more, "-o", str(tmp_path / "one.png"), "method=mb", "--overwrite"]) == 2
         assert message in capsys.readouterr().err

@@ -37,6 +37,10 @@ PATHS = ("input", "output", "background", "checkpoint", "onnx")
 """Keys whose values are taken as they are typed: a name of a file is no word of Hydra's grammar."""
 
 
+_HYDRAS = ("--hydra-help", "--resolve", "--info", "-i", "--run", "-r", "--multirun", "-m", "-sc", "--shell-completion")
+_HYDRAS_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-dir", "-cd", "--config-path")
+
+
 def main(arguments: list[str]) -> int:
     """Exit status 0, or 1 where a picture could not be read."""
     options, overrides = parse(arguments)
@@ -52,7 +56,6 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("-o", "--output")
     parser.add_argument("--overwrite", action="store_true", default=None)
     parser.add_argument("--watch", action="store_true", default=None)
-    hydras = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-dir", "-cd", "--config-path", "-cp")
     ours: list[str] = []
     theirs: list[str] = []
     names: list[str] = []  # whatever they look like
@@ -61,7 +64,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     for argument in rest:
         if argument == "--":
             names += rest
-        elif argument in hydras:
+        elif argument in _HYDRAS_WITH_VALUE:
             theirs += [argument, *[value for value in [next(rest, None)] if value is not None]]
         elif _is_override(argument) and (not ours or ours[-1] not in ("-o", "--output")):
             path = _path(argument)
@@ -73,6 +76,8 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         options, unknown = parser.parse_known_intermixed_args(ours)
     except (argparse.ArgumentError, SystemExit) as error:
         raise ArnError(str(error)) from error
+    if strange := [word for word in unknown if word.split("=")[0] not in _HYDRAS]:
+        raise ArnError(f"there is no option {strange[0]}; `arn predict --help` has them, and a file is named after --")
     options.words += names
     options.paths = paths
     return options, [*theirs, *unknown]
