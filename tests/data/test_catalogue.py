@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import re
 import subprocess
 import sys
@@ -10,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from arn.data.catalogue import CATALOGUE, PLAIN, data_root
+from arn.data.layout import find_dataset
 from arn.data.splits import PAPER_TRAIN
+from arn.data.verify import stems_digest, verify
 
 
 def test_the_published_counts():
@@ -71,3 +75,22 @@ def test_the_document_lists_every_data_set_with_its_count_and_source():
         for layout in dataset.layouts[1:]:
             assert f"`{layout.images}`" in row
             assert f"`{layout.masks}`" in row
+
+
+def test_a_renamed_copy_is_told_by_its_names(tiny_dataset):
+    names = [f"{number:04d}" for number in range(6)]
+    published = hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
+    dataset = dataclasses.replace(CATALOGUE["ECSSD"], count=6, stems=published)
+    assert not verify(find_dataset(tiny_dataset), dataset).notes
+    for folder in ("images", "masks"):
+        (tiny_dataset / folder / "0003.png").rename(tiny_dataset / folder / "3.png")
+    report = verify(find_dataset(tiny_dataset), dataset)
+    assert not report.errors
+    assert "names are not the published ones" in report.notes[0]
+
+
+@pytest.mark.parametrize("name", ["ECSSD", "DUTS-TR"])
+def test_the_published_names_are_those_of_the_real_sets(name, data_dir):
+    pairs = find_dataset(name, data_dir)
+    assert len(pairs) == CATALOGUE[name].count
+    assert stems_digest([pair.stem for pair in pairs]) == CATALOGUE[name].stems

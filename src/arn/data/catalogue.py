@@ -29,6 +29,7 @@ class Dataset:
     name: str
     role: str = "test"  # or "train", or "train and test" for those that the paper splits
     count: int  # of pairs, as published
+    stems: str | None = None  # SHA-256 of the published file names without suffixes, sorted bytewise, a line each
     citation: str
     licence: str = _UNSTATED
     source: str  # where a person gets it
@@ -60,6 +61,7 @@ _DATASETS = (
         name="DUT-OMRON",
         role="train and test",
         count=5_168,
+        stems="6932ad22670bcc834354df563824aa6e12e3f34e54c8fdf4dd543379c2e5fa5a",
         citation=(
             "C. Yang, L. Zhang, H. Lu, X. Ruan, M.-H. Yang. "
             "Saliency detection via graph-based manifold ranking. CVPR 2013"
@@ -75,6 +77,7 @@ _DATASETS = (
         name="DUTS-TR",
         role="train",
         count=10_553,
+        stems="5f8c9f7c8703cd15234b7fd55a0674a9bfc06e3ba86300f78b583f1e9056eef0",
         citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet)",
         source=f"the authors' page {_DUT}/duts/ (archive DUTS-TR)",
@@ -84,6 +87,7 @@ _DATASETS = (
     Dataset(
         name="DUTS-TE",
         count=5_019,
+        stems="48795764418ac89a01e4bd07b7674737df09ce36cafb3a9345728b6d10785734",
         citation=_DUTS,
         licence=_UNSTATED + " (from ImageNet and SUN)",
         source=f"the authors' page {_DUT}/duts/ (archive DUTS-TE)",
@@ -93,6 +97,7 @@ _DATASETS = (
     Dataset(
         name="ECSSD",
         count=1_000,
+        stems="0c8a974ea37ffb56f429319a6495265ed4f5d38ba7740392bce26ab9f5084eb4",
         citation="Q. Yan, L. Xu, J. Shi, J. Jia. Hierarchical saliency detection. CVPR 2013",
         source=f"the authors' page {_CUHK}/dataset.html (archives images and ground_truth_mask)",
         layouts=(PLAIN, Layout("images", "ground_truth_mask")),
@@ -101,6 +106,7 @@ _DATASETS = (
     Dataset(
         name="HKU-IS",
         count=4_447,
+        stems="cb0b162ba4ca277e6ada2a3a5e78754450039e9cace609663cc8f29ee1b882d3",
         citation="G. Li, Y. Yu. Visual saliency based on multiscale deep features. CVPR 2015",
         source="the authors' page https://i.cs.hku.hk/~gbli/deep_saliency.html (archive HKU-IS)",
         layouts=(PLAIN, Layout("imgs", "gt")),
@@ -108,6 +114,7 @@ _DATASETS = (
     Dataset(
         name="PASCAL-S",
         count=850,
+        stems="55bd8178a1c3f82c7e2cb09b358ac023963f4be404783add01a0393610a568db",
         citation=(
             "Y. Li, X. Hou, C. Koch, J. M. Rehg, A. L. Yuille. The secrets of salient object segmentation. CVPR 2014"
         ),

@@ -23,6 +23,7 @@ class Report:
 
     found: int
     expected: int | None = None
+    renamed: bool = False  # as many files as published, under other names
     unreadable: list[str] = field(default_factory=list)  # messages, each naming its file
     mismatched: list[str] = field(default_factory=list)  # messages of `check_same_size`
     empty: list[str] = field(default_factory=list)  # stems: no mask pixel above 127
@@ -46,7 +47,12 @@ class Report:
             (self.graded, "masks with gray values"),
             ([" = ".join(group) for group in self.identical], "groups of byte-identical pictures"),
         )
-        return [f"{len(stems)} {what}: {listed(stems)}" for stems, what in kinds if stems]
+        told = [f"{len(stems)} {what}: {listed(stems)}" for stems, what in kinds if stems]
+        if self.renamed:
+            told.insert(
+                0, "the file names are not the published ones: others' maps, found by their names, will not fit"
+            )
+        return told
 
 
 def verify(
@@ -54,9 +60,11 @@ def verify(
 ) -> Report:
     """Reads every picture and mask and reports what is wrong or odd; a bad file is reported, never raised.
 
-    `dataset` gives the published count. `progress(done, total)` is called from this thread after each pair.
+    `dataset` gives the published count and names. `progress(done, total)` is called from this thread after each pair.
     """
     report = Report(found=len(pairs), expected=dataset.count if dataset else None)
+    if dataset is not None and dataset.stems is not None and len(pairs) == dataset.count:
+        report.renamed = stems_digest([pair.stem for pair in pairs]) != dataset.stems
     digests: defaultdict[bytes, list[str]] = defaultdict(list)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for done, (pair, (digest, seen)) in enumerate(zip(pairs, pool.map(_look, pairs), strict=True), start=1):
@@ -67,6 +75,12 @@ def verify(
             progress(done, len(pairs))
     report.identical = sorted(tuple(sorted(stems)) for stems in digests.values() if len(stems) > 1)
     return report
+
+
+def stems_digest(stems: Sequence[str]) -> str:
+    """SHA-256 of file names without suffixes, sorted bytewise, a line each, as :class:`Dataset` has it."""
+    lines = sorted(os.fsencode(stem) + b"\n" for stem in stems)
+    return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def _look(pair: Pair) -> tuple[bytes | None, list[tuple[str, str]]]:
