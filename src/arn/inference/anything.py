@@ -22,7 +22,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,10 @@ Form = Callable[[Image | Map], Any]
 """Turns a map (float32) or an image (uint8) into the kind that the picture came in."""
 
 
+Same = TypeVar("Same", bytes, PillowImage.Image, NDArray[Any], "torch.Tensor")
+"""Comes back as it was given."""
+
+
 class MapMaker(Protocol):
     """What :func:`arn.load` returns."""
 
@@ -49,7 +53,18 @@ class MapMaker(Protocol):
     def maps(self, pictures: Any) -> Any: ...
 
 
-def saliency(pictures: Any, network: str | os.PathLike[str] | MapMaker = "arn_lite", device: str = "cpu") -> Any:
+Network = str | os.PathLike[str] | MapMaker
+
+
+@overload
+def saliency(pictures: Same, network: Network = ..., device: str = ...) -> Same: ...
+@overload
+def saliency(pictures: str | os.PathLike[str], network: Network = ..., device: str = ...) -> NDArray[Any]: ...
+@overload
+def saliency(pictures: list[Any] | tuple[Any, ...], network: Network = ..., device: str = ...) -> list[Any]: ...
+@overload
+def saliency(pictures: Iterable[Any], network: Network = ..., device: str = ...) -> Any: ...
+def saliency(pictures: Any, network: Network = "arn_lite", device: str = "cpu") -> Any:
     """The map of a picture, or of each of many; what kinds there are and what comes back: see this module.
 
     >>> arn.saliency("dog.jpg").shape          # a path, an array, an image, a tensor, bytes
@@ -65,9 +80,49 @@ def saliency(pictures: Any, network: str | os.PathLike[str] | MapMaker = "arn_li
     return of_anything(_method(network, device), pictures, lambda picture, found: found)
 
 
+@overload
+def cutout(
+    pictures: Same,
+    network: Network = ...,
+    device: str = ...,
+    *,
+    background: Any = ...,
+    crop: bool = ...,
+    margin: float = ...,
+) -> Same: ...
+@overload
+def cutout(
+    pictures: str | os.PathLike[str],
+    network: Network = ...,
+    device: str = ...,
+    *,
+    background: Any = ...,
+    crop: bool = ...,
+    margin: float = ...,
+) -> NDArray[Any]: ...
+@overload
+def cutout(
+    pictures: list[Any] | tuple[Any, ...],
+    network: Network = ...,
+    device: str = ...,
+    *,
+    background: Any = ...,
+    crop: bool = ...,
+    margin: float = ...,
+) -> list[Any]: ...
+@overload
+def cutout(
+    pictures: Iterable[Any],
+    network: Network = ...,
+    device: str = ...,
+    *,
+    background: Any = ...,
+    crop: bool = ...,
+    margin: float = ...,
+) -> Any: ...
 def cutout(
     pictures: Any,
-    network: str | os.PathLike[str] | MapMaker = "arn_lite",
+    network: Network = "arn_lite",
     device: str = "cpu",
     *,
     background: Any = None,
@@ -244,7 +299,7 @@ def _ground(background: Any) -> Any:
 _loading = threading.Lock()
 
 
-def _method(network: str | os.PathLike[str] | MapMaker, device: str) -> MapMaker:
+def _method(network: Network, device: str) -> MapMaker:
     if not isinstance(network, str | os.PathLike):
         return network
     with _loading:  # else two threads load it twice

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import cv2
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 from arn.data.transforms import resize
 from arn.inference.methods import Kind, Map, Picture
+
+if TYPE_CHECKING:
+    from arn.inference.anything import Same
 
 Floats = NDArray[np.float32]
 
@@ -61,6 +65,14 @@ class SquarePredictor(ABC):
         small = self.probabilities(self.squares(pictures))
         return [at_native_size(one[0], p.shape[:2]) for one, p in zip(small, pictures, strict=True)]
 
+    @overload
+    def __call__(self, pictures: Same, batch_size: int | None = ...) -> Same: ...
+    @overload
+    def __call__(self, pictures: str | os.PathLike[str], batch_size: int | None = ...) -> NDArray[Any]: ...
+    @overload
+    def __call__(self, pictures: list[Any] | tuple[Any, ...], batch_size: int | None = ...) -> list[Any]: ...
+    @overload
+    def __call__(self, pictures: Iterable[Any], batch_size: int | None = ...) -> Any: ...
     def __call__(self, pictures: Any, batch_size: int | None = None) -> Any:
         """The map of a picture, or of each of many, in the kind that was given: see :mod:`arn.inference.anything`."""
         from arn.inference.anything import of_anything
