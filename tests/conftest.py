@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Generator, Iterator
@@ -30,6 +31,10 @@ os.environ.pop("HYDRA_FULL_ERROR", None)  # tests of error messages must see wha
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else str(min(4, os.cpu_count() or 1))
 )
+
+# A shell's background ignores SIGINT, and so would all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_REAL = "ARN_REQUIRE_REAL"
 

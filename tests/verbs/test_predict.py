@@ -466,7 +466,10 @@ def test_watching_goes_on_with_what_comes_in_until_interrupted(holiday, tmp_path
         (holiday / "e.jpg").write_bytes(b"never a picture")
         wait_for(lambda: (out / "late/d.png").is_file())
         running.send_signal(signal.SIGINT)
-        told = running.communicate(timeout=60)
+        try:
+            told = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert running.returncode == 130
     assert told[1].count("e.jpg is no picture") <= 1
     assert "interrupted" in told[1]
