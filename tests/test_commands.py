@@ -21,6 +21,7 @@ from arn.data.scenes import draw_scene
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"(?:<!-- parsed only: (?P<why>.+?) -->\n)?^```sh\n(?P<block>.*?)^```", re.MULTILINE | re.DOTALL)
+EVERY_PUSH = ("README", "predict", "video")  # the others, a quarter of an hour, nightly
 NOT_HERE = {"make test": "it is what runs this"}
 
 TRAINING = (
@@ -48,7 +49,9 @@ def blocks():
             if found["why"] is None:
                 lines = found["block"].replace("\\\n", " ").splitlines()
                 commands = [line for line in lines if line.strip() and not line.startswith("#")]
-                yield pytest.param(commands, id=f"{page.relative_to(ROOT)}-{number}")
+                often = page.stem in EVERY_PUSH
+                marks = [] if often else [pytest.mark.nightly]
+                yield pytest.param(commands, id=f"{page.relative_to(ROOT)}-{number}", marks=marks)
 
 
 BLOCKS = list(blocks())

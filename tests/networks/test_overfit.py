@@ -53,7 +53,11 @@ def overfit(network, pictures, masks):
     return begun, reached
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+# The two on ResNet-50 and VGG16 with the widest decoders take minutes: nightly.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.nightly] if name in ("srm", "ucf") else []) for name in NETWORKS],
+)
 def test_eight_real_pictures_can_be_overfit(name, eight, data_dir):
     torch.manual_seed(0)
     network = NETWORKS[name](input_size=SIDE)
@@ -64,6 +68,7 @@ def test_eight_real_pictures_can_be_overfit(name, eight, data_dir):
     assert reached > 0.95
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", OTHERS)
 def test_so_they_are_on_another_backbone(name, eight):
     """The decoder on extractors that nobody made it for, from random numbers."""
