@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from arn.cli import main
 from arn.data import scenes
 from arn.data.images import read_mask, write_map
-from arn.inference import weights
+from arn.inference import exports, weights
 from arn.inference.methods import Classical
 from arn.verbs.export import describe
 
@@ -163,8 +163,8 @@ def test_nothing_to_score(tiny_dataset, tmp_path, capsys):
 def test_without_methods_all_at_hand_are_scored(tiny_dataset, tmp_path, trained, monkeypatch):
     """The shipped networks, the last training, the training-free; one trained on drawn scenes only on drawn scenes."""
     monkeypatch.setitem(scenes.COUNTS, "test", 2)
-    monkeypatch.setattr(weights, "_PRETRAINED", tmp_path / "pretrained")
-    monkeypatch.setattr(weights, "SHIPPED", {"small": "Small"})
+    monkeypatch.setattr(exports, "_PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(exports, "SHIPPED", {"small": "Small"})
     shutil.copytree(trained, tmp_path / "outputs" / "train" / "today" / "run")
     network, config = weights.load_network(trained)
     (tmp_path / "pretrained" / "small").mkdir(parents=True)
