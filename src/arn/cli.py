@@ -66,9 +66,8 @@ def main(argv: list[str] | None = None) -> int:
         if verb == "train" and {"-m", "--multirun"} & set(rest):  # starts trainings, and needs no torch for that
             importlib.import_module("arn.verbs.sweep").multirun(rest)
             return 0
-        if (
-            verb in ("train", "bench", "predict", "serve") and argv is None
-        ):  # the command itself, which owns its process
+        owns_process = argv is None  # it is the command itself
+        if owns_process and verb in ("train", "bench", "predict", "serve"):
             reuse_memory()
         return int(importlib.import_module(f"arn.verbs.{verb}").main(rest) or 0)
     except ArnError as error:

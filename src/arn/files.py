@@ -48,6 +48,16 @@ def remove_if_empty(folder: Path) -> None:
 
 
 @contextmanager
+def _told_in_one_line(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArnError(
+            f"output={output} cannot be written: {error.strerror or error}; free the disk or name another folder"
+        ) from error
+
+
+@contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
     """A folder to fill beside ``output`` that takes its place at the end; on an error nothing is left or changed.
 
@@ -57,7 +67,7 @@ def new_folder(output: Path) -> Iterator[Path]:
     made = [folder for folder in place.parents if not folder.exists()]
     token = secrets.token_hex(4)
     passing, former = (place.with_name(f".{place.name}.{token}.{end}") for end in ("tmp", "old"))
-    try:
+    with _told_in_one_line(output):
         try:
             passing.mkdir(parents=True)
             yield passing
@@ -72,10 +82,6 @@ def new_folder(output: Path) -> Iterator[Path]:
                 with suppress(OSError):  # not empty: somebody else's by now
                     folder.rmdir()
             raise
-    except OSError as error:
-        raise ArnError(
-            f"output={output} cannot be written: {error.strerror or error}; free the disk or name another folder"
-        ) from error
     shutil.rmtree(former, ignore_errors=True)
 
 
@@ -87,7 +93,7 @@ def new_file(output: Path) -> Iterator[Path]:
     """
     made = [folder for folder in output.parents if not folder.exists()]
     passing = output.with_name(f".{output.stem}.{secrets.token_hex(4)}.part{output.suffix}")
-    try:
+    with _told_in_one_line(output):
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             yield passing
@@ -98,10 +104,6 @@ def new_file(output: Path) -> Iterator[Path]:
                 for folder in made:
                     folder.rmdir()
             raise
-    except OSError as error:
-        raise ArnError(
-            f"output={output} cannot be written: {error.strerror or error}; free the disk or name another folder"
-        ) from error
 
 
 def digest(*parts: str | bytes) -> bytes:

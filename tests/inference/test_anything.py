@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 import arn
 from arn.data.scenes import draw_scene
@@ -62,12 +62,14 @@ def test_every_kind_means_the_same_picture(picture, kind):
         (np.full((4, 5), 7, np.uint8), (7, 7, 7)),
         (np.full((4, 5, 1), 7, np.uint8), (7, 7, 7)),
         (np.full((4, 5), 1800, np.uint16), (7, 7, 7)),
+        (np.full((4, 5), 7, np.uint16), (7, 7, 7)),  # 8 bits stored wide, as in a file
         (np.full((4, 5), True), (255, 255, 255)),
         (np.full((4, 5, 4), 0, np.uint8), (255, 255, 255)),  # clear is white
         (np.broadcast_to(np.array([100, 0, 0, 51], np.uint8), (4, 5, 4)), (224, 204, 204)),
         (Image.new("1", (5, 4), 1), (255, 255, 255)),
         (Image.new("L", (5, 4), 7), (7, 7, 7)),
         (Image.fromarray(np.full((4, 5), 1800, np.uint16)), (7, 7, 7)),
+        (Image.new("I", (5, 4), 1800), (7, 7, 7)),
         (Image.new("RGBA", (5, 4), (0, 0, 0, 0)), (255, 255, 255)),
         (torch.full((1, 4, 5), 7, dtype=torch.uint8), (7, 7, 7)),
     ],
@@ -99,6 +101,17 @@ def test_maps_and_cutouts_come_back_as_the_picture_came(network, picture):
     assert np.array_equal(
         arn.cutout(picture, network, background=(255, 255, 255)), arn.cutout(picture, network, background="#ffffff")
     )
+
+
+def test_a_cutout_keeps_the_profile_of_its_colours(network, picture):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.fromarray(picture)
+    image.info["icc_profile"] = profile
+    file = io.BytesIO()
+    image.save(file, "PNG", icc_profile=profile)
+    assert arn.cutout(image, network).info["icc_profile"] == profile
+    assert Image.open(io.BytesIO(arn.cutout(file.getvalue(), network))).info["icc_profile"] == profile
+    assert "icc_profile" not in arn.saliency(image, network).info  # gray, of no colours
 
 
 def test_many(network, picture, tmp_path):
@@ -141,6 +154,8 @@ def test_a_generator_is_read_as_it_is_asked(network, picture):
         (np.full((4, 4, 3), np.nan), ValueError, "nan"),
         (np.zeros((0, 4, 3), np.uint8), ValueError, "0 x 4 x 3"),
         (torch.zeros(40, 60, 3), ValueError, "40 x 60 x 3"),
+        (Image.new("I", (5, 4), 70_000), ValueError, "70000"),
+        (Image.new("I", (5, 4), -1), ValueError, "-1"),
         ("nowhere.png", ArnError, "nowhere.png"),
         (b"no picture", ArnError, "10 bytes"),
     ],

@@ -601,6 +601,9 @@ def test_through_the_command(tmp_path, capsys):
     assert main([*command, "-o", str(tmp_path / "out"), "format=png"]) == 0
     assert len(list((tmp_path / "out/clip").glob("*.png"))) == 3
     assert main([*command, "-o", str(tmp_path / "on.mp4"), "background=pink"]) == 0
+    dotted = record(tmp_path / "my.holiday.mp4", 2)
+    assert main(["predict", str(dotted), "method=mb", "-o", str(tmp_path / "out"), "format=png"]) == 0
+    assert len(list((tmp_path / "out/my.holiday").glob("*.png"))) == 2
     made = (tmp_path / "on.mp4").stat().st_mtime_ns
     assert main([*command, "-o", str(tmp_path / "on.mp4"), "background=pink"]) == 0
     assert (tmp_path / "on.mp4").stat().st_mtime_ns == made
@@ -614,6 +617,8 @@ def test_through_the_command(tmp_path, capsys):
         (["-o", str(tmp_path / "out"), "crop=true"], "crop=true"),
         (["-o", str(tmp_path / "theirs.mp4"), "background=white"], "not made by arn predict"),
         (["-o", str(tmp_path / "out"), "smoothing=1"], "smoothing"),
+        (["-o", str(tmp_path / "out.png")], "a video is written as .mp4"),
+        (["-o", str(tmp_path / "out.avi")], "a video is written as .mp4"),
     ):
         assert main([*command, *more]) in (1, 2)
         assert says in capsys.readouterr().err

@@ -455,8 +455,26 @@ def test_from_the_web(holiday, tmp_path, server, capsys):
         assert why in line
 
 
+def test_a_pattern_beside_its_output(holiday, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "holiday/a*.jpg", "-o", "one.png", "method=mb"]) == 0
+    assert main(["predict", "holiday/*", "-o", ".", "method=mb"]) == 0
+    assert {path.name for path in tmp_path.glob("*.png")} == {"one.png", "a.png", "b.png", "c.png"}
+
+
+def test_a_picture_too_long_for_the_format_spoils_no_other(holiday, tmp_path, capsys):
+    Image.new("RGB", (16_384, 2)).save(holiday / "long.png")
+    given = ["predict", str(holiday), "-o", str(tmp_path / "out"), "method=mb", "format=webp"]
+    assert main(given) == 1
+    told = capsys.readouterr()
+    assert "long.png: format=webp: a side of 16,384 px" in told.err
+    assert told.out.splitlines()[-1].startswith("3 pictures -> ")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.webp", "b.webp", "c.webp"}
+
+
 def test_watching_goes_on_with_what_comes_in_until_interrupted(holiday, tmp_path):
     out = tmp_path / "out"
+    (holiday / "bad.png").write_bytes(b"never a picture")
     command = [sys.executable, "-m", "arn", "predict", str(holiday), "-o", str(out), "method=mb", "--watch"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         wait_for(lambda: len(list(out.glob("*.png"))) == 3)
@@ -471,6 +489,7 @@ def test_watching_goes_on_with_what_comes_in_until_interrupted(holiday, tmp_path
         finally:
             running.kill()
     assert running.returncode == 130
+    assert told[1].count("bad.png is no picture") == 1
     assert told[1].count("e.jpg is no picture") <= 1
     assert "interrupted" in told[1]
     assert not list(out.rglob("*.tmp"))

@@ -66,6 +66,9 @@ class MethodRequest(Request):
         return request
 
 
+_SMOOTHING = Limit("at least 0 and below 1", lambda value: 0 <= value < 1)
+
+
 @dataclass
 class PredictRequest(MethodRequest):
     """``kind`` is ``as`` of conf/predict.yaml, a word of Python's."""
@@ -78,7 +81,7 @@ class PredictRequest(MethodRequest):
     margin: Annotated[float, AtLeast(0)] = 0.05
     format: Annotated[str | None, OneOf("png", "jpeg", "webp", "tiff")] = None
     quality: Annotated[int, Between(1, 100, closed=True)] = 95
-    smoothing: float = 0.0
+    smoothing: Annotated[float, _SMOOTHING] = 0.0
     recursive: bool = True
     overwrite: bool = False
     watch: bool = False

@@ -55,7 +55,7 @@ def read_picture(path: Path, at_least: int | None = None, data: bytes | None = N
             return decoded  # type: ignore[return-value]
     image = _open(path, data)
     if image.mode.startswith("I;16"):
-        return np.repeat(_upper_bits(np.array(image))[:, :, None], 3, axis=2)
+        return np.repeat(upper_bits(np.array(image))[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
@@ -182,7 +182,7 @@ def _opened(path: Path, data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data))
 
 
-def _upper_bits(wide: NDArray[Any]) -> Mask:
+def upper_bits(wide: NDArray[Any]) -> Mask:
     """16-bit gray as 8-bit: the upper byte, unless no value passes 255, when they are 8-bit values stored wide."""
     return (wide if wide.max() <= 255 else wide >> 8).astype(np.uint8)
 
@@ -191,7 +191,7 @@ def _gray(path: Path, image: Image.Image) -> Mask:
     if image.mode == "1" or (image.mode == "L" and not image.has_transparency_data):
         return np.array(image.convert("L"))
     if image.mode.startswith("I;16"):
-        return _upper_bits(np.array(image))
+        return upper_bits(np.array(image))
     if image.has_transparency_data:
         layered = np.array(image.convert("RGBA"))
         colours, alpha = layered[:, :, :3], layered[:, :, 3]

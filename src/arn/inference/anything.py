@@ -22,15 +22,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
-from arn.data.images import Picture, read_picture
-from arn.inference.methods import Map
+from arn.data.images import Picture, read_photo, read_picture, upper_bits
+from arn.inference.methods import Map, Method
 from arn.inference.pipeline import batches
 from arn.inference.render import Image, Style, encode, parse_ground, render
 
@@ -45,15 +45,7 @@ Same = TypeVar("Same", bytes, PillowImage.Image, NDArray[Any], "torch.Tensor")
 """Comes back as it was given."""
 
 
-class MapMaker(Protocol):
-    """What :func:`arn.load` returns."""
-
-    batch_size: int
-
-    def maps(self, pictures: Any) -> Any: ...
-
-
-Network = str | os.PathLike[str] | MapMaker
+Network = str | os.PathLike[str] | Method
 
 
 @overload
@@ -146,7 +138,7 @@ def cutout(
 
 
 def of_anything(
-    method: MapMaker, given: Any, make: Callable[[Picture, Map], Image | Map], batch_size: int | None = None
+    method: Method, given: Any, make: Callable[[Picture, Map], Image | Map], batch_size: int | None = None
 ) -> Any:
     """What `make` makes of each picture and its map, in the kind that the picture was given in."""
     size = batch_size or method.batch_size
@@ -168,7 +160,7 @@ def of_anything(
 
 
 def _each(
-    method: MapMaker, pictures: Iterable[Any], make: Callable[[Picture, Map], Image | Map], size: int
+    method: Method, pictures: Iterable[Any], make: Callable[[Picture, Map], Image | Map], size: int
 ) -> Iterator[Any]:
     for batch in batches(map(as_picture, pictures), size):
         maps = method.maps([picture for picture, _ in batch])
@@ -184,10 +176,10 @@ def as_picture(given: Any) -> tuple[Picture, Form]:
     if isinstance(given, str | os.PathLike):
         return read_picture(Path(given)), lambda made: made
     if isinstance(given, bytes | bytearray | memoryview):
-        picture = read_picture(Path("the picture in memory"), data=bytes(given))
-        return picture, lambda made: encode(_as_image(made), ".png")
+        picture, profile = read_photo(Path("the picture in memory"), bytes(given))
+        return picture, lambda made: encode(_as_image(made), ".png", profile=profile)
     if isinstance(given, PillowImage.Image):
-        return _of_pillow(given), lambda made: PillowImage.fromarray(_as_image(made))
+        return _of_pillow(given), functools.partial(_to_pillow, given)
     if isinstance(given, np.ndarray):
         return _of_array(given), lambda made: made
     if _is_tensor(given):
@@ -197,12 +189,24 @@ def as_picture(given: Any) -> tuple[Picture, Form]:
 
 def _of_pillow(image: PillowImage.Image) -> Picture:
     image = ImageOps.exif_transpose(image)
-    if image.mode in ("I", "F", "I;16", "I;16B", "I;16L"):
-        return _of_array(np.asarray(image).astype(np.uint16) if image.mode != "F" else np.asarray(image))
+    if image.mode == "I":  # 32 bits, in which some programs keep 16
+        wide = np.asarray(image)
+        if not 0 <= wide.min() <= wide.max() <= 65535:
+            raise ValueError(f"an image of mode I holds 16 bits, 0..65535, not {wide.min()}..{wide.max()}")
+        return _of_array(upper_bits(wide))
+    if image.mode in ("F", "I;16", "I;16B", "I;16L"):
+        return _of_array(np.asarray(image))
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = PillowImage.alpha_composite(PillowImage.new("RGBA", layer.size, "white"), layer)
     return np.array(image.convert("RGB"))
+
+
+def _to_pillow(given: PillowImage.Image, made: Image | Map) -> PillowImage.Image:
+    image = PillowImage.fromarray(_as_image(made))
+    if made.ndim == 3 and given.mode in ("RGB", "RGBA", "RGBX", "P") and "icc_profile" in given.info:
+        image.info["icc_profile"] = given.info["icc_profile"]  # PIL saves it with the colours that it is of
+    return image
 
 
 def _of_array(array: NDArray[Any]) -> Picture:
@@ -227,7 +231,7 @@ def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype == np.uint16:
-        return (array >> 8).astype(np.uint8)
+        return upper_bits(array)
     if np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
         if not (low >= 0 and high <= 1):  # NaN fails this as well
@@ -299,7 +303,7 @@ def _ground(background: Any) -> Any:
 _loading = threading.Lock()
 
 
-def _method(network: Network, device: str) -> MapMaker:
+def _method(network: Network, device: str) -> Method:
     if not isinstance(network, str | os.PathLike):
         return network
     with _loading:  # else two threads load it twice
@@ -307,7 +311,7 @@ def _method(network: Network, device: str) -> MapMaker:
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(network: str, device: str) -> MapMaker:
+def _loaded(network: str, device: str) -> Method:
     from arn.inference.loading import load
 
-    return cast(MapMaker, load(network, device))
+    return cast(Method, load(network, device))

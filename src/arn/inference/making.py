@@ -16,6 +16,7 @@ from pathlib import Path
 from arn.data.images import Picture, picture_size, read_photo
 from arn.errors import ArnError
 from arn.files import digest, write_atomically
+from arn.inference import video
 from arn.inference.methods import Map, Method
 from arn.inference.pipeline import prefetch
 from arn.inference.render import Style, encode, read_note, render
@@ -104,15 +105,23 @@ def make(recipe: Recipe, jobs: Iterable[Job], advance: Callable[[int], None] = l
     outcome = Outcome()
     fingerprint = recipe.fingerprint
     reading: deque[tuple[_Begun, Future[tuple[Picture, bytes | None]]]] = deque()
-    writing: deque[tuple[int, Future[None]]] = deque()
+    writing: deque[tuple[_Begun, Future[str | None]]] = deque()
     readers, writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
 
     def alive() -> int:
-        return sum(begun.pixels for begun, _ in reading) + sum(pixels for pixels, _ in writing)
+        return sum(begun.pixels for begun, _ in reading) + sum(begun.pixels for begun, _ in writing)
 
     def failed(begun: _Begun, reason: str) -> None:
         outcome.failed.append((begun.job.source.place, reason))
         advance(1)
+
+    def written() -> None:
+        begun, future = writing.popleft()
+        if (reason := future.result()) is not None:
+            failed(begun, reason)
+        else:
+            outcome.made += 1
+            advance(1)
 
     def run_batch() -> None:
         batch: list[tuple[_Begun, Picture, bytes | None]] = []
@@ -124,11 +133,9 @@ def make(recipe: Recipe, jobs: Iterable[Job], advance: Callable[[int], None] = l
                 failed(begun, error.told)
         maps = recipe.method.maps([picture for _, picture, _ in batch]) if batch else []
         for (begun, picture, profile), saliency in zip(batch, maps, strict=True):
-            writing.append((begun.pixels, writers.submit(_write, recipe, begun, picture, profile, saliency)))
-        outcome.made += len(batch)
+            writing.append((begun, writers.submit(_write, recipe, begun, picture, profile, saliency)))
         while writing and (writing[0][1].done() or len(writing) > 2 * recipe.method.batch_size):
-            writing.popleft()[1].result()
-        advance(len(batch))
+            written()
 
     try:
         for begun in prefetch(readers, lambda job: _begin(recipe, fingerprint, job), jobs, 2 * THREADS):
@@ -142,14 +149,14 @@ def make(recipe: Recipe, jobs: Iterable[Job], advance: Callable[[int], None] = l
                     if reading:
                         run_batch()
                     else:
-                        writing.popleft()[1].result()
+                        written()
                 reading.append((begun, readers.submit(_decode, begun)))
                 if len(reading) >= 2 * recipe.method.batch_size:
                     run_batch()
         while reading:
             run_batch()
         while writing:
-            writing.popleft()[1].result()
+            written()
     finally:
         # What is begun is finished, so that no file is left half-written; after an error the rest is not begun.
         readers.shutdown(wait=True, cancel_futures=True)
@@ -157,19 +164,54 @@ def make(recipe: Recipe, jobs: Iterable[Job], advance: Callable[[int], None] = l
     return outcome
 
 
+def make_clip(
+    recipe: Recipe,
+    source: Path,
+    target: Path,
+    smoothing: float,
+    advance: Callable[[int, int | None], None],
+    tell: Callable[[str], None],
+) -> int | None:
+    """Write what the recipe makes of a video: how many frames, or None where it was made before.
+
+    A video is known by its path, size and time, as reading it whole takes long. Raises ArnError as
+    :func:`arn.inference.video.predict_video`, and for a file that another program wrote.
+    """
+    status = source.stat()
+    seen = repr((str(source.resolve()), status.st_size, status.st_mtime_ns, smoothing))
+    note = digest(seen, recipe.fingerprint).hex()
+    if not recipe.overwrite and target.exists() and not target.is_dir() and _is_made(target, video.read_note, note):
+        return None
+    return video.predict_video(
+        recipe.method,
+        source,
+        target,
+        recipe.style,
+        recipe.method.batch_size,
+        smoothing=smoothing,
+        made_from=note,
+        advance=advance,
+        tell=tell,
+    )
+
+
+def _is_made(target: Path, read: Callable[[Path], str | None], note: str) -> bool:
+    """Whether a file that is there was made as it is to be made now. Raises ArnError where it is not ours."""
+    there = read(target)
+    if there is None:
+        raise ArnError(f"{target} is there and was not made by arn predict; --overwrite writes over it")
+    return there == note
+
+
 def _begin(recipe: Recipe, fingerprint: bytes, job: Job) -> _Begun:
     try:
         data = job.source.read()
+        note = digest(data, fingerprint).hex()
+        target = None if recipe.overwrite else job.target
+        if target is not None and target.exists() and _is_made(target, read_note, note):
+            return _Begun(job, kept=True)
     except ArnError as error:
         return _Begun(job, failed=error.told)
-    note = digest(data, fingerprint).hex()
-    if job.target is not None and not recipe.overwrite and job.target.exists():
-        there = read_note(job.target)
-        if there == note:
-            return _Begun(job, kept=True)
-        if there is None:
-            reason = f"{job.target} is there and was not made by arn predict; --overwrite writes over it"
-            return _Begun(job, failed=reason)
     height, width = picture_size(data)
     return _Begun(job, data, note, height * width)
 
@@ -178,10 +220,15 @@ def _decode(begun: _Begun) -> tuple[Picture, bytes | None]:
     return read_photo(Path(begun.job.source.place), begun.data)
 
 
-def _write(recipe: Recipe, begun: _Begun, picture: Picture, profile: bytes | None, saliency: Map) -> None:
+def _write(recipe: Recipe, begun: _Begun, picture: Picture, profile: bytes | None, saliency: Map) -> str | None:
+    """What is wrong with this picture alone, as a side too long for the format. Raises ArnError for a full disk."""
     image = render(picture, saliency, recipe.style)
-    data = encode(image, recipe.suffix, quality=recipe.quality, profile=profile, made_from=begun.note)
+    try:
+        data = encode(image, recipe.suffix, quality=recipe.quality, profile=profile, made_from=begun.note)
+    except ArnError as error:
+        return f"{begun.job.source.place}: {error.told}"
     if begun.job.target is None:
         recipe.emit(data)
     else:
         write_atomically(begun.job.target, data)
+    return None

@@ -171,8 +171,9 @@ def encode(
     shown = PillowImage.fromarray(image)
     if kind == "jpeg" and shown.mode == "RGBA":
         shown = PillowImage.alpha_composite(PillowImage.new("RGBA", shown.size, "white"), shown).convert("RGB")
-    if kind == "webp" and max(shown.size) > 16383:
-        raise ArnError(f"format=webp: a side of {max(shown.size)} px is beyond the 16,383 px of that format; use png")
+    longest = {"webp": 16_383, "jpeg": 65_500}.get(kind)
+    if longest is not None and max(shown.size) > longest:
+        raise ArnError(f"format={kind}: a side of {max(shown.size):,} px is beyond {longest:,} of that format; use png")
     options: dict[str, object] = {"icc_profile": profile} if profile else {}
     if made_from:
         exif = PillowImage.Exif()
@@ -183,7 +184,7 @@ def encode(
     else:
         options |= {"quality": quality}
     if kind == "webp":
-        options |= {"lossless": shown.mode == "L"}
+        options |= {"lossless": shown.mode == "L"}  # a map is data
     file = io.BytesIO()
     shown.save(file, kind.upper(), **options)
     return file.getvalue()

@@ -6,21 +6,23 @@ import glob
 import http.client
 import os
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from arn.data.images import PICTURE_SUFFIXES, read_bytes
 from arn.errors import ArnError
 from arn.files import listed
-from arn.inference.video import SUFFIXES as VIDEO_SUFFIXES
+from arn.inference.video_reading import SUFFIXES as VIDEO_SUFFIXES
 
 STDIN = "-"
 LARGEST = 512 * 2**20  # bytes that are taken from an address
+WATCH = 1.0  # seconds between two looks at a watched folder
 PATIENCE = 30  # seconds without a byte, after which an address is given up
 DEFAULT_OUTPUT = Path("outputs", "predict")  # never walked into
 
@@ -120,6 +122,40 @@ def find(
     return _named_apart(list(found.values()))
 
 
+def arrivals(look: Callable[[], Sequence[Source]], done: Container[str]) -> Iterator[list[Source]]:
+    """Pictures that are new or changed since, once they have stopped growing; without end.
+
+    Args:
+        look: finds what is there, files alone.
+        done: places that need not come as they are now.
+    """
+
+    def now() -> dict[str, tuple[Source, tuple[int, int]]]:
+        found = {}
+        for source in look():
+            try:
+                status = Path(source.place).stat()
+            except OSError:  # gone meanwhile
+                continue
+            found[source.place] = source, (status.st_size, status.st_mtime_ns)
+        return found
+
+    come = {place: state for place, (_, state) in now().items() if place in done}
+    before: dict[str, tuple[Source, tuple[int, int]]] = {}
+    while True:
+        time.sleep(WATCH)
+        here = now()
+        ready = [
+            source
+            for place, (source, state) in here.items()
+            if before.get(place, (None, None))[1] == state != come.get(place)
+        ]
+        before = here
+        if ready:
+            come |= {source.place: here[source.place][1] for source in ready}
+            yield ready
+
+
 def _of_word(
     word: str, several: bool, recursive: bool, empty: bool, closed: Sequence[Path], tell: Callable[[str], None]
 ) -> Iterator[Source]:
@@ -129,21 +165,23 @@ def _of_word(
         name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(word).path)).name
         yield Source(word, _stem(Path(_harmless(name) or "picture")))
     elif Path(word).is_dir():
-        below = Path(Path(word).resolve().name) if several else Path()
+        own = Path(Path(word).resolve().name) if several else Path()
         paths = _in_folder(Path(word), recursive, closed, tell)
         if not paths and not empty:
             raise ArnError(f"input={word}: no pictures in this folder")
         for path in paths:
-            yield Source(str(path), below / _stem(path.relative_to(word)))
+            yield Source(str(path), own / _stem(path.relative_to(word)))
     elif Path(word).exists():
         yield Source(word, _stem(Path(Path(word).name)))
     elif glob.has_magic(word):
-        paths = sorted(Path(match) for match in glob.glob(word, recursive=True))
-        paths = [path for path in paths if path.is_file() and _kind(path) and not _is_within(path, closed)]
-        if not paths:
-            raise ArnError(f"input={word}: no picture matches this pattern")
         fixed = Path(word).parts[:-1]
         first = next((i for i, part in enumerate(fixed) if glob.has_magic(part)), len(fixed))
+        root = Path(*fixed[:first]).resolve()
+        below = [place for place in closed if place != root and place.is_relative_to(root)]
+        paths = sorted(Path(match) for match in glob.glob(word, recursive=True))
+        paths = [path for path in paths if path.is_file() and _kind(path) and not _is_within(path, below)]
+        if not paths:
+            raise ArnError(f"input={word}: no picture matches this pattern")
         for path in paths:
             yield Source(str(path), _stem(Path(*path.parts[first:])))
     else:

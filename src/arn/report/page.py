@@ -25,7 +25,7 @@ from arn.files import write_atomically
 from arn.metrics.measures import curve_labels, labels
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SCRIPTS = ("data.js", "scores.js", "curves.js", "pictures.js", "page.js")
+_SCRIPTS = ("data.js", "scores.js", "curves.js", "pictures.js", "switch.js", "page.js")
 
 # At a thumbnail's size WebP of these qualities shows no artefacts; a map has few edges, and stands more.
 _PICTURE_QUALITY = 72

@@ -25,7 +25,8 @@ _OURS, _HOUSE = (
 
 def main_page(by: str) -> tuple[str, dict[str, str]]:
     """HTML and its headers; `by`: what makes the maps, in words."""
-    script = _read(_OURS, "serve.js")
+    # In a block, which keeps their names from the window's.
+    script = "'use strict';\n{\n" + _read(_OURS, "serve.js") + _read(_HOUSE, "switch.js") + "}\n"
     formats = " ".join(f"{kind}:{of[0]}" for kind, of in KINDS.items())
     return _page("serve.html", script, by=html.escape(by), formats=formats)
 
@@ -88,12 +89,33 @@ def _operation(method: str, path: str, told: Mapping[str, Any]) -> str:
     return "".join([*parts, "</section>"])
 
 
-def describe(limits: Limits) -> dict[str, Any]:
-    """OpenAPI 3.1."""
+def _refusals(limits: Limits) -> dict[str, Any]:
+    """Answers that are one line of JSON, by status."""
 
     def refused(when: str, **more: Any) -> dict[str, Any]:
         schema = {"$ref": "#/components/schemas/Error"}
         return {"description": when, "content": {"application/json": {"schema": schema}}, **more}
+
+    return {
+        "400": refused("as= or format= is unknown, the two do not fit, or the form is damaged"),
+        "403": refused("the request comes from another web site, or by a name that this service does not go by"),
+        "405": refused("another method than GET or POST"),
+        "408": refused(f"the body did not arrive within {limits.seconds:g} seconds"),
+        "413": refused(
+            f"more than {limits.megabytes:g} MB, or a picture of more than {limits.megapixels:g} megapixels"
+        ),
+        "415": refused("Content-Type is no picture's, or Content-Encoding is given"),
+        "422": refused("what was sent is no picture, or a damaged one"),
+        "503": refused(
+            f"{limits.requests} pictures are being made already",
+            headers={"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}},
+        ),
+        "504": refused(f"the image was not done within {limits.seconds:g} seconds"),
+    }
+
+
+def describe(limits: Limits) -> dict[str, Any]:
+    """OpenAPI 3.1."""
 
     def plain(summary: str, type_: str, what: str) -> dict[str, Any]:
         answer = {"description": what, "content": {type_: {"schema": {"type": "string"}}}}
@@ -135,20 +157,7 @@ def describe(limits: Limits) -> dict[str, Any]:
                 "description": "the image",
                 "content": {f"image/{format}": {"schema": binary} for format in FORMATS},
             },
-            "400": refused("as= or format= is unknown, the two do not fit, or the form is damaged"),
-            "403": refused("the request comes from another web site, or by a name that this service does not go by"),
-            "405": refused("another method than GET or POST"),
-            "408": refused(f"the body did not arrive within {limits.seconds:g} seconds"),
-            "413": refused(
-                f"more than {limits.megabytes:g} MB, or a picture of more than {limits.megapixels:g} megapixels"
-            ),
-            "415": refused("Content-Type is no picture's, or Content-Encoding is given"),
-            "422": refused("what was sent is no picture, or a damaged one"),
-            "503": refused(
-                f"{limits.requests} pictures are being made already",
-                headers={"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}},
-            ),
-            "504": refused(f"the image was not done within {limits.seconds:g} seconds"),
+            **_refusals(limits),
         },
     }
     error = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}

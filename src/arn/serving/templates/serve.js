@@ -1,5 +1,3 @@
-'use strict';
-{
 const at = (id) => document.getElementById(id);
 const formats = Object.fromEntries(document.body.dataset.formats.split(' ').map((one) => one.split(':')));
 const names = { cutout: 'Cutout', overlay: 'Overlay', map: 'Map' };
@@ -211,27 +209,4 @@ for (const radio of document.querySelectorAll('input[name=kind]')) {
     draw();
     work();
   });
-}
-
-// ------------------------------------------------------------------------------------------------------------- theme
-
-const dark = matchMedia('(prefers-color-scheme: dark)');
-const theme = at('theme');
-const isDark =
-  () => (document.documentElement.dataset.theme ? document.documentElement.dataset.theme === 'dark' : dark.matches);
-const nameTheme = () => {
-  theme.textContent = isDark() ? 'Light' : 'Dark';
-  theme.setAttribute('aria-label', `Switch to the ${isDark() ? 'light' : 'dark'} theme`);
-};
-theme.addEventListener('click', () => {
-  const chosen = isDark() ? 'light' : 'dark';
-  document.documentElement.dataset.theme = chosen;
-  try {
-    localStorage.setItem('arn-theme', chosen);
-  } catch { /* for this time, then */ }
-  nameTheme();
-});
-dark.addEventListener('change', nameTheme);
-theme.hidden = false;
-nameTheme();
 }
