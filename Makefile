@@ -67,7 +67,9 @@ clean: ## Remove caches and build products; outputs/, data/ and .venv stay
 
 # The version is read from __init__.py at install time, so a new one needs a new install, too.
 # uv does the installing, not pip: it takes no find-links from a pip.conf, where a CPU build of torch that no torchvision
-# goes with may lie. `--clear` only where the environment's own Python is gone (moved or half-made).
+# goes with may lie. Bytecode is made here, in 20 s: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each
+# process would else compile all that it imports, 5 s for a training. `--clear` only where the environment's own Python is
+# gone (moved or half-made).
 $(STAMP): pyproject.toml constraints.txt src/arn/__init__.py
 	@found=; if ! $(VENV)/bin/python -c '$(SUPPORTED)' 2>/dev/null; then \
 	  for candidate in python3 python3.13 python3.12 python3.11; do \
@@ -82,5 +84,6 @@ $(STAMP): pyproject.toml constraints.txt src/arn/__init__.py
 	  $$found -m venv --clear $(VENV) || { echo "make: '$$found -m venv' failed (Debian: install python3-venv)" >&2; exit 1; }; \
 	fi
 	@$(VENV)/bin/python -m uv --version >/dev/null 2>&1 || $(VENV)/bin/python -m pip install --quiet uv
-	$(VENV)/bin/python -m uv pip install --quiet --python $(VENV)/bin/python -c constraints.txt -e '.[dev]'
+	$(VENV)/bin/python -m uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python -c constraints.txt -e '.[dev]'
+	@$(VENV)/bin/python -m compileall -q src/arn
 	@touch $@

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +20,8 @@ import numpy as np
 from arn.errors import ArnError
 from arn.files import digest, file_digest
 from arn.inference.exports import check_format
-from arn.inference.methods import Kind
-from arn.inference.square import Floats, SquarePredictor
+from arn.inference.methods import Kind, Map, Picture
+from arn.inference.square import Floats, SquarePredictor, at_native_size
 from arn.provenance import code_version, cores
 
 
@@ -64,23 +66,12 @@ class OnnxPredictor(SquarePredictor):
     kind: Kind = "onnx"
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        runtime = require("onnxruntime")
+        require("onnxruntime")
         self.path, self.source = Path(path), str(path)
         if not self.path.is_file():
             raise ArnError(f"no ONNX file at {self.path}")
-        options = runtime.SessionOptions()
         self.threads = threads()
-        options.intra_op_num_threads = self.threads  # its own default counts cores that a container lacks
-        # Threads that wait in a loop for work take the processor from those that decode and encode.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3  # errors: they come as exceptions as well
-        try:
-            self.session = runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions share no base class but this
-            raise ArnError(
-                f"{self.path} cannot be read as an ONNX file: it is truncated, damaged or too new for this ONNX "
-                f"Runtime ({type(error).__name__})"
-            ) from error
+        self.session = self._open(self.threads)  # its own default counts cores that a container lacks
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         if "arn.format" in self.metadata:
             check_format(self.metadata["arn.format"], self.path)
@@ -104,6 +95,40 @@ class OnnxPredictor(SquarePredictor):
             files.append(file_digest(self.path.with_name(self.linked)))
         return digest("onnx", version("onnxruntime"), code, *files)
 
+    def _open(self, threads: int) -> Any:
+        """A session on so many threads. Raises ArnError where the file is none that ONNX Runtime reads."""
+        runtime = require("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # Threads that wait in a loop for work take the processor from those that decode and encode.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3  # errors: they come as exceptions as well
+        try:
+            return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions share no base class but this
+            raise ArnError(
+                f"{self.path} cannot be read as an ONNX file: it is truncated, damaged or too new for this ONNX "
+                f"Runtime ({type(error).__name__})"
+            ) from error
+
+    @cached_property
+    def _side_by_side(self) -> tuple[Any, ThreadPoolExecutor]:
+        return self._open(1), ThreadPoolExecutor(self.threads, "arn-onnx")
+
+    def batch_maps(self, pictures: Sequence[Picture]) -> list[Map]:
+        """Several pictures go side by side, a thread each: a quarter faster than all threads on one after the other."""
+        if self.threads == 1 or len(pictures) == 1:
+            return super().batch_maps(pictures)
+        session, pool = self._side_by_side
+
+        def made(some: Sequence[Picture]) -> list[Map]:
+            small = self._run(session, self.squares(some))
+            return [at_native_size(one[0], p.shape[:2]) for one, p in zip(small, some, strict=True)]
+
+        size = min(2, -(-len(pictures) // self.threads))
+        parts = pool.map(made, [pictures[start : start + size] for start in range(0, len(pictures), size)])
+        return [one for part in parts for one in part]
+
     def _check_input(self) -> tuple[str, bool, int]:
         """Name of the input, whether its batch is fixed at one, and S."""
         inputs = self.session.get_inputs()
@@ -118,9 +143,12 @@ class OnnxPredictor(SquarePredictor):
 
     def probabilities(self, squares: Floats) -> Floats:
         """As for every predictor. Raises ArnError if the output is of another shape, or not within 0..1."""
+        return self._run(self.session, squares)
+
+    def _run(self, session: Any, squares: Floats) -> Floats:
         parts = []
         for part in np.split(squares, len(squares)) if self.one_by_one else (squares,):
-            (maps,) = self.session.run([self.output], {self.input: np.ascontiguousarray(part)})
+            (maps,) = session.run([self.output], {self.input: np.ascontiguousarray(part)})
             if maps.ndim != 4 or maps.shape[:2] != (len(part), 1):
                 raise ArnError(f"{self.path}: its output {self.output} is {maps.shape}, not B x 1 x h x w")
             if not (maps.min() >= 0 and maps.max() <= 1):  # NaN fails this as well
