@@ -133,7 +133,7 @@ def make(recipe: Recipe, jobs: Iterable[Job], advance: Callable[[int], None] = l
                 failed(begun, error.told)
         maps = recipe.method.maps([picture for _, picture, _ in batch]) if batch else []
         for (begun, picture, profile), saliency in zip(batch, maps, strict=True):
-            writing.append((begun, writers.submit(_write, recipe, begun, picture, profile, saliency)))
+            writing.append((begun, writers.submit(_write, recipe, begun, [(picture, profile, saliency)])))
         while writing and (writing[0][1].done() or len(writing) > 2 * recipe.method.batch_size):
             written()
 
@@ -220,9 +220,14 @@ def _decode(begun: _Begun) -> tuple[Picture, bytes | None]:
     return read_photo(Path(begun.job.source.place), begun.data)
 
 
-def _write(recipe: Recipe, begun: _Begun, picture: Picture, profile: bytes | None, saliency: Map) -> str | None:
-    """What is wrong with this picture alone, as a side too long for the format. Raises ArnError for a full disk."""
+def _write(recipe: Recipe, begun: _Begun, made: list[tuple[Picture, bytes | None, Map]]) -> str | None:
+    """What is wrong with this picture alone, as a side too long for the format. Raises ArnError for a full disk.
+
+    `made`, of one, is emptied: an executor keeps its arguments alive, and encoders want memory of their own.
+    """
+    picture, profile, saliency = made.pop()
     image = render(picture, saliency, recipe.style)
+    del picture, saliency
     try:
         data = encode(image, recipe.suffix, quality=recipe.quality, profile=profile, made_from=begun.note)
     except ArnError as error:

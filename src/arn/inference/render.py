@@ -26,6 +26,7 @@ FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 """What can be written, and the suffix of such files."""
 SUFFIXES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
 
+LARGE = 16_000_000  # pixels; beyond, WebP's encoder looks less far, in .5 GB less for 50 million, and 3 % larger files
 BLUR = 0.03  # standard deviation of a blurred ground, of the longer side
 MADE_FROM = "arn:made-from"  # the note in a file of what it was made from
 _SOFTWARE = 0x0131  # of EXIF
@@ -185,6 +186,8 @@ def encode(
         options |= {"quality": quality}
     if kind == "webp":
         options |= {"lossless": shown.mode == "L"}  # a map is data
+        if shown.width * shown.height > LARGE:
+            options |= {"method": 2}
     file = io.BytesIO()
     shown.save(file, kind.upper(), **options)
     return file.getvalue()
