@@ -113,14 +113,28 @@ class ReportRequest(Request):
 
 
 @dataclass
+class MapOptions:
+    """How the maps of a folder are read: ``maps={NAME: {folder: DIR, suffix: _sal.png, resize: bilinear}}``."""
+
+    suffix: str | None = None
+    resize: Annotated[str | None, OneOf("bilinear", "nearest", "bicubic", "area")] = None
+    range: Annotated[float | None, Above(0)] = None
+
+
+@dataclass
 class BenchRequest(Request):
+    """``methods_file`` is ``from`` of conf/bench.yaml, a word of Python's. `maps` may be a folder, `datasets` empty:
+    :func:`arn.evaluation.given_maps.with_found_maps` fills both in.
+    """
+
     datasets: list[str]
     protocol: list[str]
     columns: list[str]
     methods: list[str] | None = None
     checkpoints: dict[str, str] = field(default_factory=dict)
     onnx: dict[str, str] = field(default_factory=dict)
-    maps: dict[str, Any] = field(default_factory=dict)
+    maps: Any = field(default_factory=dict)
+    methods_file: str | None = None
     trained_on: dict[str, Any] = field(default_factory=dict)
     measures: Any = "all"
     printed: str | None = None
@@ -150,12 +164,13 @@ class BenchRequest(Request):
                 plain[key] = [plain[key]]
         for key in ("checkpoints", "onnx", "maps", "trained_on"):
             plain[key] = plain.get(key) or {}
-            if not isinstance(plain[key], dict):
+            if not isinstance(plain[key], dict | str if key == "maps" else dict):
                 raise ArnError(f"{key} takes names: {key}={{NAME: VALUE}}, not {plain[key]!r}")
-        request = read(cls, plain)
         for key, what in (("datasets", "data set"), ("protocol", "protocol")):
-            if not getattr(request, key):
+            if plain.get(key) == []:
                 raise ArnError(f"{key}=[] names no {what}")
+        plain["datasets"] = plain.get("datasets") or []
+        request = read(cls, plain, renamed={"from": "methods_file"})
         if request.shard is not None and request.shards is not None:
             raise ArnError("shard= is one part, shards= starts all of them: give one of the two")
         if request.cache is None and (request.shard or request.shards):

@@ -10,6 +10,7 @@ from typing import Protocol
 from arn.data import scenes
 from arn.data.images import Mask, Picture, read_mask, read_picture
 from arn.data.layout import Pair, check_same_size, find_dataset
+from arn.data.maps import read_head
 from arn.data.transforms import resize
 from arn.errors import ArnError
 from arn.files import digest, file_digest
@@ -30,6 +31,11 @@ class Source(Protocol):
 
     def mask(self, index: int) -> Mask:
         return self.read(index)[1]
+
+    def mask_size(self, index: int) -> tuple[int, int]:
+        """Height and width of a mask."""
+        height, width = self.mask(index).shape
+        return height, width
 
     def digests(self, index: int) -> tuple[bytes, bytes]:
         """Content hashes of picture and mask: what is kept of them elsewhere is known by these."""
@@ -55,6 +61,7 @@ class PairSource(Source):
                 f"no masks for {len(unmasked)} pictures, the first {unmasked[0]!r}: training and scoring need them"
             )
         self._digests: dict[int, tuple[bytes, bytes]] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     def read(self, index: int) -> tuple[Picture, Mask]:
         picture, mask = self.picture(index), self.mask(index)
@@ -71,6 +78,12 @@ class PairSource(Source):
 
     def mask(self, index: int) -> Mask:
         return read_mask(self.masks[index])
+
+    def mask_size(self, index: int) -> tuple[int, int]:
+        """As its file's head says it, where that can be told without decoding."""
+        if index not in self._sizes:  # every method of a bench asks for them
+            self._sizes[index] = read_head(self.masks[index]).size or super().mask_size(index)
+        return self._sizes[index]
 
     def digests(self, index: int) -> tuple[bytes, bytes]:
         if index not in self._digests:  # every method of a bench asks for them

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import combinations, product
 from pathlib import Path
@@ -41,8 +41,10 @@ class Bench:
         rows, seconds: by method and view, and per map alone by method and data set; filled in by :meth:`score`.
     """
 
-    def __init__(self, request: BenchRequest, methods: list[AnyMethod]) -> None:
-        """Find the data sets, and every gap in them, before the first picture is scored.
+    def __init__(
+        self, request: BenchRequest, methods: list[AnyMethod], say: Callable[[str], None] = lambda line: None
+    ) -> None:
+        """Find the data sets, and every gap in them, before the first picture is scored; `say` what maps there are.
 
         Raises ArnError for whatever is wrong with data sets, protocols, measures, columns or coverage.
         """
@@ -60,6 +62,9 @@ class Bench:
         self.views: list[View] = []
         for dataset, source in self.sources.items():
             methods = self.of(dataset)
+            for method in methods:
+                if isinstance(method, MapFolder):
+                    say(f"maps of {method.name} on {dataset}: {method.find(dataset, source).told()}")
             self.covered[dataset] = cover(methods, dataset, source, request.coverage)
             rest = _held_out(methods, dataset)
             self.views += [view for one in protocols for view in views(dataset, one, source.stems, rest)]
@@ -111,7 +116,9 @@ class Bench:
                 scored = results.score_entry(self.rows_of(method, view), cache, sampling)
                 seconds = self.seconds.get((method.name, view.dataset))
                 device = None if seconds is None or isinstance(method, MapFolder) else method.device
-                entries.append(place | scored | {"seconds_per_picture": seconds, "device": device})
+                resized = method.found[view.dataset].resizing or None if isinstance(method, MapFolder) else None
+                aside = {"seconds_per_picture": seconds, "device": device, "resized": resized}
+                entries.append(place | scored | aside)
         return {
             "schema": results.SCHEMA,
             "title": f"{', '.join(method.name for method in self.methods)} on {', '.join(self.sources)}",

@@ -10,7 +10,8 @@ from pathlib import Path
 from arn.classical import METHODS
 from arn.config.requests import BenchRequest
 from arn.errors import ArnError
-from arn.inference.methods import AnyMethod, Classical, MapFolder, Method
+from arn.evaluation.given_maps import map_folders
+from arn.inference.methods import AnyMethod, Classical, Method
 from arn.runs import Run
 
 TRAININGS = Path("outputs/train")
@@ -24,7 +25,7 @@ def choose_methods(request: BenchRequest, say: Callable[[str], None]) -> list[An
     checkpoints, classical = request.checkpoints, request.methods
     if not checkpoints and not request.onnx and not request.maps and classical is None:
         checkpoints, classical = at_hand("scenes" in request.datasets, say), list(METHODS)
-    folders = [MapFolder(name, folder) for name, folder in request.maps.items()]
+    folders = map_folders(request.maps)
     datasets = [Path(name).name for name in request.datasets]
     for folder in folders:
         if not any(folder.has(name) for name in datasets):

@@ -12,7 +12,7 @@ from arn.evaluation.cache import Cache
 from arn.evaluation.statistics import bootstrap, compare, correct
 from arn.evaluation.views import View
 from arn.files import digest
-from arn.inference.methods import AnyMethod
+from arn.inference.methods import AnyMethod, MapFolder
 from arn.metrics.functional import Rows, fields
 from arn.metrics.measures import labels, listed
 from arn.metrics.protocols import Protocol
@@ -58,6 +58,9 @@ def describe_methods(methods: Iterable[AnyMethod]) -> list[dict[str, Any]]:
             "source": one.source,
             "trained_on": None if one.trained_on is None else "+".join(one.trained_on),
             "parameters": one.parameters,
+            "maps": {name: found.described() for name, found in one.found.items()}
+            if isinstance(one, MapFolder)
+            else None,
         }
         for one in methods
     ]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arn.data.maps import MapFile
 from arn.data.sources import Source
 from arn.errors import ArnError
 from arn.evaluation.cache import Cache
 from arn.evaluation.work import Batch, Item, Rules, Workers, score_batch, store_map, stored_map, stored_row
-from arn.files import digest, file_digest
+from arn.files import digest
 from arn.inference.methods import AnyMethod, Classical, MapFolder, Method
 from arn.metrics.functional import Rows, eight_bits
 
@@ -57,13 +57,13 @@ class Scorer:
 
     def score(self, method: AnyMethod, dataset: str, source: Source, indices: Sequence[int]) -> tuple[Rows, ...]:
         """One table a protocol. Raises ArnError naming a map or mask that cannot be read or scored."""
-        files = method.files(dataset) if isinstance(method, MapFolder) else {}
+        files = method.find(dataset, source).files if isinstance(method, MapFolder) else {}
         rows: dict[str, Sequence[NDArray[np.float64]]] = {}
         todo: list[Item] = []
         for index in indices[self.part.number - 1 :: self.part.of]:
             stem = source.stems[index]
             given = files[stem] if isinstance(method, MapFolder) else method
-            key = file_digest(given) if isinstance(given, Path) else map_key(given, source, index)
+            key = given.key() if isinstance(given, MapFile) else map_key(given, source, index)
             keys = self.rules.keys(key, source.digests(index)[1])
             stored = [row for one in keys if (row := stored_row(self.cache, one, self.rules.measures)) is not None]
             if len(stored) == len(keys):

@@ -14,14 +14,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from arn.data.images import read_map
+from arn.data.maps import MapFile
 from arn.data.sources import Source
 from arn.errors import ArnError
 from arn.evaluation.cache import Cache
@@ -41,7 +40,7 @@ class Rules:
 
     def keys(self, of_map: bytes, of_mask: bytes) -> tuple[bytes, ...]:
         """What the scores of a map against a mask are known by, one key a protocol."""
-        engine = code_version("arn.metrics", "arn.data.images")
+        engine = code_version("arn.metrics", "arn.data.images", "arn.data.maps")
         return tuple(digest("row", engine, repr(one), repr(self.measures), of_map, of_mask) for one in self.protocols)
 
 
@@ -50,7 +49,7 @@ class Item:
     """A picture to be scored."""
 
     index: int  # into the data set's source
-    map: Path | NDArray[np.uint8] | Method  # the file of its map, the map itself, or the method that is to make it
+    map: MapFile | NDArray[np.uint8] | Method  # the file of its map, the map itself, or the method that is to make it
     map_key: bytes  # what the map is known by: its content hash, or that of what it is made from
     keys: tuple[bytes, ...]  # what its rows are known by, one a protocol
 
@@ -88,8 +87,8 @@ def score_batch(batch: Batch) -> list[tuple[str, list[NDArray[np.float64]]]]:
 
 def _map_and_mask(batch: Batch, place: int, item: Item) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A picture's map, made if need be, and its mask; the picture itself is read only to make the map."""
-    if isinstance(item.map, Path):
-        return read_map(item.map), batch.source.mask(place)
+    if isinstance(item.map, MapFile):
+        return item.map.read(), batch.source.mask(place)
     levels = item.map if isinstance(item.map, np.ndarray) else stored_map(batch.cache, item.map_key)
     if levels is not None:
         return levels, batch.source.mask(place)

@@ -7,8 +7,7 @@ Nothing here imports torch, so that the processes that only score maps need not 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from arn.classical import METHODS
 from arn.errors import ArnError
 from arn.files import digest
+from arn.inference.map_folder import MapFolder
 from arn.provenance import code_version
 
 Kind = Literal["checkpoint", "onnx", "classical", "maps"]
@@ -65,32 +65,6 @@ class Classical:
 
     def maps(self, pictures: Sequence[Picture]) -> list[Map]:
         return [METHODS[self.name](picture) for picture in pictures]
-
-
-class MapFolder:
-    """Maps made elsewhere: ``<folder>/<stem>.png`` at the picture's size. Described like a method, but makes none.
-
-    `folder`: ``{dataset}`` in it stands for the data set's name. Or {data set: folder}, for these sets alone.
-    """
-
-    kind: Kind = "maps"
-    parameters: int | None = None
-    trained_on: tuple[str, ...] | None = None
-
-    def __init__(self, name: str, folder: str | Path | Mapping[str, str]) -> None:
-        self.name, self.folder = name, folder
-        self.source = ", ".join(folder.values()) if isinstance(folder, Mapping) else str(folder)
-
-    def has(self, dataset: str) -> bool:
-        return not isinstance(self.folder, Mapping) or dataset in self.folder
-
-    def files(self, dataset: str) -> dict[str, Path]:
-        """Every map by its stem. Raises ArnError where there is no such folder."""
-        given = self.folder[dataset] if isinstance(self.folder, Mapping) else str(self.folder)
-        place = Path(given.replace("{dataset}", dataset))
-        if not place.is_dir():
-            raise ArnError(f"maps.{self.name}: there is no folder {place}")
-        return {path.stem: path for path in sorted(place.glob("*.png"))}
 
 
 AnyMethod = Method | MapFolder

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from arn.data.maps import MapFile
 from arn.data.transforms import resize
 from arn.evaluation.bench import Bench
 from arn.evaluation.cache import Cache
@@ -69,11 +70,12 @@ class Pictures:
         unmeasured = np.zeros(len(self.stems))
         self.errors = np.array([rows["mae"] if "mae" in rows.measures else unmeasured for rows in tables])
         self.at = {stem: index for index, stem in enumerate(self.source.stems)}
-        self.files = {method.name: method.files(dataset) for method in self.methods if isinstance(method, MapFolder)}
+        folders = [method for method in self.methods if isinstance(method, MapFolder)]
+        self.files = {method.name: method.find(dataset, self.source).files for method in folders}
         # Those that the page's browser shows, as indices into the source.
         self.chosen = [self.at[self.stems[number]] for number in spread(self.errors, bench.request.browser)]
 
-    def maps(self, index: int) -> dict[str, Path | bytes]:
+    def maps(self, index: int) -> dict[str, MapFile | bytes]:
         """Of a picture, by method: the file that holds the map, or its key in the cache."""
         stem = self.source.stems[index]
         return {

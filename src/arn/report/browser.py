@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arn.data.images import read_map
+from arn.data.maps import MapFile
 from arn.data.sources import Source
 from arn.evaluation.cache import Cache
 from arn.evaluation.work import Workers, stored_map
-from arn.files import digest, file_digest
+from arn.files import digest
 from arn.metrics.functional import Rows
 from arn.metrics.measures import per_picture
 from arn.provenance import code_version
@@ -26,7 +25,7 @@ class Shown:
     """Some pictures of a data set (`source` has these alone) and their maps."""
 
     source: Source
-    maps: Sequence[Mapping[str, Path | bytes]]  # of each, by method: the file that holds the map, or its key
+    maps: Sequence[Mapping[str, MapFile | bytes]]  # of each, by method: the file that holds the map, or its key
     keys: Sequence[Sequence[bytes]]  # of each: what the thumbnails of picture, mask and maps are known by
     cache: Cache
 
@@ -46,15 +45,15 @@ def thumbnails(shown: Shown) -> dict[str, dict[str, Any]]:
     return found
 
 
-def levels(place: Path | bytes, cache: Cache) -> NDArray[np.uint8] | None:
+def levels(place: MapFile | bytes, cache: Cache) -> NDArray[np.uint8] | None:
     """The map in a file, or in the cache under a key; None where the cache has it no more."""
-    return read_map(place) if isinstance(place, Path) else stored_map(cache, place)
+    return place.read() if isinstance(place, MapFile) else stored_map(cache, place)
 
 
 def media(
     source: Source,
     indices: Sequence[int],
-    maps: Callable[[int], Mapping[str, Path | bytes]],
+    maps: Callable[[int], Mapping[str, MapFile | bytes]],
     cache: Cache,
     workers: Workers,
 ) -> dict[str, dict[str, Any]]:
@@ -62,10 +61,10 @@ def media(
 
     `maps`: of a picture, by method: the file that holds the map, or its key in the cache.
     """
-    version = code_version("arn.report.page", "arn.report.browser")
+    version = code_version("arn.report.page", "arn.report.browser", "arn.data.maps")
 
     def keys(index: int) -> list[bytes]:
-        contents = [file_digest(place) if isinstance(place, Path) else place for place in maps(index).values()]
+        contents = [place.key() if isinstance(place, MapFile) else place for place in maps(index).values()]
         return [digest("thumbnail", version, one) for one in (*source.digests(index), *contents)]
 
     def jobs() -> Iterator[tuple[int, Shown]]:

@@ -22,14 +22,14 @@ def scores_csv(bench: Bench) -> str:
     """One row per method and view: every score with the ends of its interval."""
     names = scores_in(bench["scores"])
     ends = [f"{name}_{end}" for name in names for end in ("low", "high")]
-    counted = ["pictures", "of", "seconds_per_picture", "device"]
+    counted = ["pictures", "of", "seconds_per_picture", "device", "resized"]
     views = {view["id"]: view for view in bench["views"]}
     lines = []
     for one in bench["scores"]:
         view = views[one["view"]]
         intervals = [end for name in names for end in one["intervals"].get(name, (None, None))]
         line = [one["method"], view["dataset"], view["label"], view["protocol"], *map(one["values"].get, names)]
-        lines.append([*line, *intervals, *(one[key] for key in counted)])
+        lines.append([*line, *intervals, *(one.get(key) for key in counted)])
     return to_csv(["method", "dataset", "view", "protocol", *names, *ends, *counted], lines)
 
 
@@ -90,6 +90,7 @@ def _markdown_cell(text: str, bounds: str, rank: int | None, tied: bool) -> str:
 def notes(bench: Bench) -> list[str]:
     """What must stand below a table: warnings, protocols, readings of masks, intervals, timing."""
     told = [f"**{warning}**" for warning in bench["warnings"]]
+    told += _resized(bench)
     told += [f"Protocol {one['description']}. Source: {one['source']}." for one in bench["protocols"]]
     told += [f"{view['label']}: {view['note']}." for view in bench["views"] if view["note"]]
     scored = {one["view"].rpartition("/")[0]: one["pictures"] for one in bench["scores"]}
@@ -117,6 +118,20 @@ def notes(bench: Bench) -> list[str]:
             f"{source['machine'].get('processor', '')}; {', '.join(map(str, devices))}."
         )
     return told
+
+
+def _resized(bench: Bench) -> list[str]:
+    """What was done to maps of another size than their masks."""
+    sets = {view["id"]: view["dataset"] for view in bench["views"]}
+    told: dict[tuple[str, str], list[str]] = {}
+    for one in bench["scores"]:
+        if one.get("resized"):
+            told.setdefault((one["method"], one["resized"]), []).append(sets[one["view"]])
+    alike: dict[str, list[str]] = {}
+    for (method, resized), on in told.items():
+        where = f" on {', '.join(dict.fromkeys(on))}" if len(set(sets.values())) > 1 else ""
+        alike.setdefault(f"{resized}{where}", []).append(method)
+    return [f"{', '.join(methods)}: maps {what}." for what, methods in alike.items()]
 
 
 # --------------------------------------------------------------------------------------------------------------- LaTeX

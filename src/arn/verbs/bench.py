@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import shlex
 import tempfile
@@ -21,9 +22,11 @@ from arn.errors import ArnError
 from arn.evaluation.bench import Bench
 from arn.evaluation.cache import Cache
 from arn.evaluation.choice import choose_methods
+from arn.evaluation.given_maps import with_found_maps
+from arn.evaluation.map_scan import methods_file
 from arn.evaluation.scoring import Part
 from arn.evaluation.work import Workers
-from arn.files import remove_if_empty
+from arn.files import remove_if_empty, write_atomically
 from arn.multirun.jobs import Job, Launcher, run_and_tell
 from arn.report.terminal import Bars
 
@@ -31,7 +34,34 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["scan"]:
+        scan(arguments[1:])
+        return
     run_hydra("bench", recipe, arguments, multirun=multirun)
+
+
+def scan(arguments: list[str]) -> None:
+    """``arn bench scan DIR [-o FILE] [datasets=[A,B]]``: a file for ``from=`` of the maps below a folder."""
+    parser = argparse.ArgumentParser(prog="arn bench scan", exit_on_error=False, add_help=False)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("datasets", nargs="?", default="datasets=")
+    try:
+        given = parser.parse_intermixed_args(arguments)
+        key, _, names = given.datasets.partition("=")
+        if key != "datasets":
+            raise argparse.ArgumentError(None, f"no such key {given.datasets}")
+    except (argparse.ArgumentError, SystemExit) as error:
+        raise ArnError("usage: arn bench scan DIR [-o FILE] [datasets=[NAME,NAME]]") from error
+    output = given.output
+    if output is not None and output.exists():
+        raise ArnError(f"{output} is there already: remove it, or name another file")
+    asked = [name.strip() for name in names.strip("[]").split(",") if name.strip()]
+    text = methods_file(given.folder, asked, Path() if output is None else output.parent)
+    console.print(text, end="", markup=False)
+    if output is not None:
+        write_atomically(output, text.encode())
+        console.print(f"written: {output}; next: arn bench from={output}")
 
 
 def recipe(config: DictConfig) -> None:
@@ -92,7 +122,8 @@ def bench(request: BenchRequest, run: Path, command: str = "arn bench") -> dict[
     Raises ArnError for whatever is wrong with methods, data sets, keys or coverage, before anything is scored.
     """
     begun = time.time()
-    bench = Bench(request, choose_methods(request, console.print))
+    request = with_found_maps(request, console.print)
+    bench = Bench(request, choose_methods(request, console.print), console.print)
     where = request.cache
     kept = tempfile.TemporaryDirectory(prefix="arn-bench-") if where is None else contextlib.nullcontext(where)
     with kept as folder, Workers(request.processes) as workers, Bars(console) as bars:

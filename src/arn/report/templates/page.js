@@ -84,7 +84,9 @@ function drawProvenance() {
     provenance.coverage === 'intersect'
       ? 'intersect: methods were scored on the pictures that they have maps for; the table says how many'
       : provenance.coverage === 'strict'
-      ? 'strict: every method has a map of the right size for every picture, and no other'
+      ? `strict: every method has a map of ${
+        resizings(scores).length ? 'the right size, or resized to it,' : 'the right size'
+      } for every picture, and no other`
       : provenance.coverage,
   );
   fact(

@@ -117,6 +117,7 @@ function drawScores() {
       rowHead(
         h('span.name', name),
         h('span.kind', KINDS[kind] || kind, parameters && `, ${size(parameters)} parameters`),
+        resizings(here.filter((one) => one.method === name)).map((text) => h('span.kind', text)),
       ),
       table.map((column) => scoreCell(column, name, begins(column))),
       timing && timeCell(timed.filter((one) => one.method === name), seconds(name)),
@@ -169,6 +170,9 @@ function timeCell(timed, seconds) {
   const devices = [...new Set(timed.map((one) => one.device).filter(Boolean))];
   return h('td.time', h('span.value', duration(seconds)), devices.length > 0 && h('span.interval', devices.join(', ')));
 }
+
+// What was done to a method's maps that were not of their masks' size.
+const resizings = (here) => [...new Set(here.map((one) => one.resized).filter(Boolean))];
 
 function coverageCell(here) {
   return h(
