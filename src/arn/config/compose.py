@@ -18,7 +18,7 @@ from arn.config import config_dir
 from arn.config.identity import register_resolvers
 from arn.config.instantiate import allow_plugins, fit_targets
 from arn.config.schema import to_plain
-from arn.config.upgrade import accept_renamed, upgrade_composed
+from arn.config.upgrade import accept_renamed, one_as_list, upgrade_composed
 from arn.errors import ArnError
 from arn.files import remove_if_empty
 
@@ -93,6 +93,7 @@ def run_hydra(
         try:
             chosen = HydraConfig.get()
             upgrade_composed(verb, config)
+            one_as_list(config)
             _allow_plugins(config, chosen.overrides.task)
             fit_targets(config, chosen.overrides.task)
             if multirun is None or chosen.mode != RunMode.MULTIRUN:

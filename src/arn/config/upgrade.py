@@ -75,3 +75,11 @@ def upgrade_composed(verb: str, config: DictConfig) -> None:
         network = config.get("network")
         if network is not None and ("levels" in network or "stages" in (network.get("attention") or {})):
             config.network = upgrade_network(to_plain(network))
+
+
+def one_as_list(config: DictConfig) -> None:
+    """One name as it is for a list of one, in place: ``data.test=SOD``. What a run records is always the list."""
+    data = config.get("data")
+    for key in ("train", "test") if isinstance(data, DictConfig) else ():
+        if isinstance(data.get(key), str):
+            data[key] = [data[key]]

@@ -26,7 +26,7 @@ class SaliencyDataModule(pl.LightningDataModule):
     """Training, validation and named test sets.
 
     Args:
-        train, test: data sets to train and to score on: names of the catalogue, folders, or ``scenes``.
+        train, test: data sets to train and to score on: names of the catalogue, folders, or ``scenes``; or one name.
         split: ``paper`` draws 6,000 of MSRA10K and 3,500 of DUT-OMRON by seed (train must name both); the rest can be
             tested on as ``MSRA10K@rest`` and ``DUT-OMRON@rest``. None: all of every training set.
         val: pictures held out of training by seed, a count or a share below 1.
@@ -49,8 +49,8 @@ class SaliencyDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        train: Sequence[str] = (SCENES,),
-        test: Sequence[str] = (SCENES,),
+        train: str | Sequence[str] = (SCENES,),
+        test: str | Sequence[str] = (SCENES,),
         split: str | None = None,
         val: int | float = 200,
         train_limit: int | None = None,
@@ -67,7 +67,9 @@ class SaliencyDataModule(pl.LightningDataModule):
         reduced: bool = True,
     ) -> None:
         super().__init__()
-        self.train_names, self.test_names = list(train), list(test)
+        self.train_names, self.test_names = (
+            [names] if isinstance(names, str) else list(names) for names in (train, test)
+        )
         if split not in (None, "paper"):
             raise ArnError(f"data.split must be null or paper, not {split!r}")
         positive: dict[str, int | None] = {"size": size, "batch_size": batch_size, "eval_batch_size": eval_batch_size}

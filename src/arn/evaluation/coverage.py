@@ -34,31 +34,39 @@ def cover(methods: Sequence[AnyMethod], dataset: str, source: Source, coverage: 
     known, notes = CATALOGUE.get(dataset), []
     if known is not None and len(source.stems) != known.count:
         notes.append(f"{dataset} is published with {known.count:,} pictures, and {len(source.stems):,} are here")
-    kept = set(source.stems)
+    kept, remedies = set(source.stems), list[str]()
     for method in methods:
         if isinstance(method, MapFolder):
             found = method.find(dataset, source)
-            notes += [f"{method.name} on {dataset}: {gap}" for gap in _gaps(method.name, found)]
+            notes += [f"{method.name} on {dataset}: {gap}" for gap in _gaps(found)]
+            remedies += _remedies(method.name, found)
             kept &= found.files.keys() - found.misfits.keys()
     if notes and coverage == "strict":
-        raise ArnError(f"{'; '.join(notes)}. coverage=intersect scores the pictures that every method has.")
+        remedies = [*remedies[:1], "coverage=intersect scores the pictures that every method has"]
+        raise ArnError(f"{'; '.join(notes)}. {'. '.join(remedies)}.")
     if not kept:
         raise ArnError(f"{dataset}: no picture has a map of every method. {'; '.join(notes)}")
     return Covered([index for index, stem in enumerate(source.stems) if stem in kept], len(source.stems), notes)
 
 
-def _gaps(method: str, found: FoundMaps) -> list[str]:
-    """What is wrong with the maps of a method, and what would mend it."""
+def _gaps(found: FoundMaps) -> list[str]:
+    """What is wrong with the maps of a method."""
     misfits = [f"{stem}: {sizes}" for stem, sizes in found.misfits.items()]
-    gaps = []
-    if found.missing:
-        hint = f"; {found.hint}" if found.hint else ""
-        gaps.append(f"{len(found.missing)} maps are missing ({listed(found.missing, 8)}{hint})")
-    if found.extra:
-        gaps.append(f"{len(found.extra)} maps have no picture ({listed(found.extra, 8)})")
-    if misfits:
-        first = found.files[next(iter(found.misfits))].path
-        remedy = f"the first is {first}; resize: bilinear resizes them, as in "
-        remedy += f"maps={{{method}: {{folder: {found.folder}, resize: bilinear}}}}"
-        gaps.append(f"{len(misfits)} maps are not of their mask's size ({listed(misfits, 8)}; {remedy})")
-    return gaps
+    gaps = {
+        "maps are missing": found.missing,
+        "maps have no picture": found.extra,
+        "maps are not of their mask's size": misfits,
+    }
+    return [f"{len(stems)} {what} ({listed(stems, 8)})" for what, stems in gaps.items() if stems]
+
+
+def _remedies(method: str, found: FoundMaps) -> list[str]:
+    """What would mend it."""
+    remedies = [f"{method}: {found.hint}"] if found.missing and found.hint else []
+    if found.misfits:
+        first, one = found.files[next(iter(found.misfits))].path, f"{{folder: {found.folder}, resize: bilinear}}"
+        remedies.append(
+            f"{first} is the first of another size; resize: bilinear resizes them, as in maps={{{method}: {one}}}, or "
+            "maps={folder: DIR, resize: bilinear} for all below a folder"
+        )
+    return remedies

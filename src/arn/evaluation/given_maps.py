@@ -41,6 +41,7 @@ def with_found_maps(request: BenchRequest, say: Callable[[str], None]) -> BenchR
             for method, of_method in tree.folders.items()
         }
         request = replace(request, maps=found, datasets=request.datasets or _at_hand(tree.datasets, say))
+        request = _without_idle(request, found, maps, say)
     if not request.datasets:
         named = [name for place in request.maps.values() if isinstance(place, Mapping) for name in place]
         named = [name for name in dict.fromkeys(named) if name not in ("folder", *OPTIONS)]
@@ -82,10 +83,7 @@ def _at_hand(datasets: Sequence[str], say: Callable[[str], None]) -> list[str]:
 
 
 def _with_file(request: BenchRequest, path: Path, say: Callable[[str], None]) -> BenchRequest:
-    """The request with a file's data sets and methods below those of the command line.
-
-    Methods without maps of the data sets asked for are left out.
-    """
+    """The request with a file's data sets and methods below those of the command line."""
     content = OmegaConf.to_container(read_config(path))
     if not isinstance(content, Mapping) or not content:
         raise ArnError(
@@ -115,10 +113,17 @@ def _with_file(request: BenchRequest, path: Path, say: Callable[[str], None]) ->
         maps=maps | request.maps,
         trained_on=given["trained_on"] | request.trained_on,
     )
+    return _without_idle(request, maps, str(path), say)
+
+
+def _without_idle(
+    request: BenchRequest, maps: Mapping[str, Any], where: str, say: Callable[[str], None]
+) -> BenchRequest:
+    """The request without those of `maps` that are of none of its data sets, if it names any."""
     asked = [Path(name).name for name in request.datasets]
     idle = [one.name for one in map_folders(maps) if asked and not any(one.has(name) for name in asked)]
     if idle:
-        say(f"{path} has no maps of {', '.join(asked)} by {', '.join(idle)}: left out")
+        say(f"{where} has no maps of {', '.join(asked)} by {', '.join(idle)}: left out")
     trained_on = {name: value for name, value in request.trained_on.items() if name not in idle}
     kept = {name: place for name, place in request.maps.items() if name not in idle}
     return replace(request, maps=kept, trained_on=trained_on)

@@ -67,6 +67,12 @@ def find_tree(root: Path, datasets: Sequence[str] = ()) -> MapTree:
         else:
             why = f"its files are named as those of {' and of '.join(fits)}" if fits else "called as no data set"
             tree.passed_over.append(f"{folder}: {why}")
+    if not found:
+        told = f"; passed over: {listed(tree.passed_over, 3)}" if tree.passed_over else ""
+        raise ArnError(
+            f"maps={root}: found no maps there. Expected METHOD/DATASET/*.png or DATASET/METHOD/*.png with a data set "
+            f"called as {listed([Path(one).name for one in datasets] or list(CATALOGUE), 8)}{told}"
+        )
     for method, name, folder in _short_names(found):
         of_method = tree.folders.setdefault(method, {})
         if name in of_method:
@@ -74,12 +80,6 @@ def find_tree(root: Path, datasets: Sequence[str] = ()) -> MapTree:
                 f"maps={root}: {of_method[name]} and {folder} are both of {method} on {name}; name one of them"
             )
         of_method[name] = folder
-    if not found:
-        told = f"; passed over: {listed(tree.passed_over, 3)}" if tree.passed_over else ""
-        raise ArnError(
-            f"maps={root}: found no maps there. Expected METHOD/DATASET/*.png or DATASET/METHOD/*.png with a data set "
-            f"called as {listed([Path(one).name for one in datasets] or list(CATALOGUE), 8)}{told}"
-        )
     return tree
 
 

@@ -110,8 +110,8 @@ class FoundMaps:
 def _range_of(sizes: Counter[Size]) -> str:
     """``224 x 224``, or the smallest and largest of several; width x height, as pictures are told everywhere."""
     ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
-    ends = [f"{width} x {height}" for height, width in dict.fromkeys((ordered[0], ordered[-1]))]
-    return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[1]} ({len(ordered):,} sizes)"
+    told = [f"{width} x {height}" for height, width in ordered]
+    return " and ".join(told) if len(told) < 3 else f"{len(told):,} sizes between {told[0]} and {told[-1]}"
 
 
 class MapFolder:

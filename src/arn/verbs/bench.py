@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import shlex
 import tempfile
@@ -42,22 +41,21 @@ def main(arguments: list[str]) -> None:
 
 def scan(arguments: list[str]) -> None:
     """``arn bench scan DIR [-o FILE] [datasets=[A,B]]``: a file for ``from=`` of the maps below a folder."""
-    parser = argparse.ArgumentParser(prog="arn bench scan", exit_on_error=False, add_help=False)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("datasets", nargs="?", default="datasets=")
-    try:
-        given = parser.parse_intermixed_args(arguments)
-        key, _, names = given.datasets.partition("=")
-        if key != "datasets":
-            raise argparse.ArgumentError(None, f"no such key {given.datasets}")
-    except (argparse.ArgumentError, SystemExit) as error:
-        raise ArnError("usage: arn bench scan DIR [-o FILE] [datasets=[NAME,NAME]]") from error
-    output = given.output
+    words, asked, output = [], "", None
+    rest = iter(arguments)
+    for word in rest:
+        if word in ("-o", "--output"):
+            output = Path(next(rest, ""))
+        elif word.startswith("datasets="):
+            asked = word.removeprefix("datasets=").strip("[]")
+        else:
+            words.append(word)
+    if len(words) != 1 or words[0].startswith("-") or output == Path():
+        raise ArnError("usage: arn bench scan DIR [-o FILE] [datasets=[NAME,NAME]]")
     if output is not None and output.exists():
         raise ArnError(f"{output} is there already: remove it, or name another file")
-    asked = [name.strip() for name in names.strip("[]").split(",") if name.strip()]
-    text = methods_file(given.folder, asked, Path() if output is None else output.parent)
+    datasets = [name.strip() for name in asked.split(",") if name.strip()]
+    text = methods_file(Path(words[0]), datasets, Path() if output is None else output.parent)
     console.print(text, end="", markup=False)
     if output is not None:
         write_atomically(output, text.encode())
