@@ -88,7 +88,8 @@ def _common_ending(folder: Path, names: Iterable[str], stems: set[str]) -> tuple
     )
     likely = [(ending, count) for ending, count in endings.most_common(8) if count > max(exact, 0.1 * needed)]
     marked = [(ending, count) for ending, count in likely if not ending[0].isalnum()]
-    if marked and marked[0][1] >= needed:
+    alone = len(marked) == 1 or (len(marked) > 1 and marked[1][1] < 0.5 * marked[0][1])
+    if alone and marked[0][1] >= needed:
         return marked[0][0], ""
     if len(marked) > 1 and sum(count for _, count in marked) >= needed:
         told = " or ".join(f"{ending} ({count:,} files)" for ending, count in marked[:3])

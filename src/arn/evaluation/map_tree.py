@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from arn.data.catalogue import CATALOGUE, PLAIN, data_root
 from arn.data.layout import find_dataset
@@ -49,19 +50,20 @@ def find_tree(root: Path, datasets: Sequence[str] = ()) -> MapTree:
     known = {fold(Path(one).name): one for one in (*_known_datasets(), *datasets)}
     asked = {fold(Path(one).name) for one in datasets}
     found: list[tuple[tuple[str, ...], str, Path]] = []
-    tree = MapTree()
+    tree, at_hand = MapTree(), cache(_AtHand.of)
+    above = _called_above(root, known)
     for folder in _with_maps(root):
         parts = folder.relative_to(root).parts
         place = next((at for at in reversed(range(len(parts))) if fold(parts[at]) in known), None)
-        if place is not None:
-            given, rest = known[fold(parts[place])], (*parts[:place], *parts[place + 1 :])
-            name = Path(given).name
+        given = above if place is None else known[fold(parts[place])]
+        if given is not None and (place is not None or parts):
+            name, rest = Path(given).name, parts if place is None else (*parts[:place], *parts[place + 1 :])
             if asked and fold(name) not in asked:
                 tree.passed_over.append(f"{folder}: {name} is not asked for")
-            elif folder.resolve() not in _own_folders(given):
+            elif folder.resolve() not in at_hand(given).folders:
                 found.append((rest or (root.resolve().name,), name, folder))
             continue
-        fits = [name for one in datasets if _fits(folder, one) for name in [Path(one).name]]
+        fits = [Path(one).name for one in datasets if _fits(folder, at_hand(one))]
         if len(fits) == 1:
             found.append((parts or (root.resolve().name,), fits[0], folder))
         else:
@@ -81,6 +83,13 @@ def find_tree(root: Path, datasets: Sequence[str] = ()) -> MapTree:
             )
         of_method[name] = folder
     return tree
+
+
+def _called_above(root: Path, known: Mapping[str, str]) -> str | None:
+    """The data set that the searched folder is called as, or the one above it: DATASET, DATASET/maps."""
+    whole = root.resolve()
+    names = [whole.name, *([whole.parent.name] if fold(whole.name) in _GENERIC else [])]
+    return next((known[fold(name)] for name in names if fold(name) in known), None)
 
 
 def _known_datasets() -> Iterable[str]:
@@ -106,28 +115,26 @@ def _with_maps(root: Path) -> list[Path]:
     return found
 
 
-@cache
-def _own_folders(dataset: str) -> frozenset[Path]:
-    """Where the pictures and masks of a data set lie; none where it is not at hand."""
-    try:
-        pairs = find_dataset(dataset)
-    except ArnError:
-        return frozenset()
-    return frozenset(path.parent.resolve() for pair in pairs for path in (pair.picture, pair.mask) if path is not None)
+class _AtHand(NamedTuple):
+    """A data set below the data root, or asked for; empty where it is not there."""
+
+    stems: frozenset[str]
+    folders: frozenset[Path]  # of its pictures and masks
+
+    @classmethod
+    def of(cls, dataset: str) -> _AtHand:
+        try:
+            pairs = find_dataset(dataset)
+        except ArnError:
+            return cls(frozenset(), frozenset())
+        files = (path for pair in pairs for path in (pair.picture, pair.mask) if path is not None)
+        return cls(frozenset(pair.stem for pair in pairs), frozenset(path.parent.resolve() for path in files))
 
 
-@cache
-def _stems(dataset: str) -> frozenset[str]:
-    try:
-        return frozenset(pair.stem for pair in find_dataset(dataset))
-    except ArnError:
-        return frozenset()
-
-
-def _fits(folder: Path, dataset: str) -> bool:
+def _fits(folder: Path, dataset: _AtHand) -> bool:
     """Whether the files of a folder are named as the pictures of a data set."""
-    stems = _stems(dataset)
-    if not stems or folder.resolve() in _own_folders(dataset):
+    stems = dataset.stems
+    if not stems or folder.resolve() in dataset.folders:
         return False
     try:
         named = match_names(folder, stems)
