@@ -45,7 +45,9 @@ def cover(methods: Sequence[AnyMethod], dataset: str, source: Source, coverage: 
         remedies = [*remedies[:1], "coverage=intersect scores the pictures that every method has"]
         raise ArnError(f"{'; '.join(notes)}. {'. '.join(remedies)}.")
     if not kept:
-        raise ArnError(f"{dataset}: no picture has a map of every method. {'; '.join(notes)}")
+        raise ArnError(
+            f"{dataset}: no picture has a map of every method. {'. '.join(['; '.join(notes), *remedies[:1]])}"
+        )
     return Covered([index for index, stem in enumerate(source.stems) if stem in kept], len(source.stems), notes)
 
 
