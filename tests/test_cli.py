@@ -79,7 +79,7 @@ def test_commands_that_compute_keep_their_memory(arguments, calls, monkeypatch):
     told, called = [], []
     module = SimpleNamespace(main=told.append, multirun=told.append)
     monkeypatch.setattr(cli, "importlib", SimpleNamespace(import_module=lambda name: module))
-    monkeypatch.setattr(cli, "reuse_memory", lambda: called.append(len(told)))
+    monkeypatch.setattr(cli, "reuse_memory", lambda *_: called.append(len(told)))
     monkeypatch.setattr(sys, "argv", ["arn", *arguments])
     assert main() == 0
     assert called == [0] * calls  # before the verb

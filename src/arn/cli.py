@@ -68,7 +68,8 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         owns_process = argv is None  # it is the command itself
         if owns_process and verb in ("train", "bench", "predict", "serve"):
-            reuse_memory()
+            # Of prediction every block of a network is smaller, and pictures of 50 megapixels are larger.
+            reuse_memory(2**27 if verb in ("predict", "serve") else 2**30)
         return int(importlib.import_module(f"arn.verbs.{verb}").main(rest) or 0)
     except ArnError as error:
         print(f"arn {verb}: error: {error.told}", file=sys.stderr)
