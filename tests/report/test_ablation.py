@@ -180,7 +180,7 @@ def test_steps_lie_along_an_axis_and_three_is_the_full_model(tmp_path):
     assert reference(found, None).name == "net"
     assert main(["report", f"runs={tmp_path}", "resamples=0"]) == 0
     drawn = sorted(path.name for path in (tmp_path / "report" / "figures").iterdir())
-    assert drawn == ["against_network.rcl.steps_TOY.png", "against_network.rcl.steps_TOY.svg"]
+    assert drawn == [f"against_network.rcl.steps_TOY.{end}" for end in ("csv", "png", "svg")]
     assert "One seed each" in (tmp_path / "report" / "table.md").read_text()
 
 

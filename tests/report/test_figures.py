@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from arn.errors import ArnError
 from arn.evaluation.cache import Cache
-from arn.report.figures import choose_rows, draw_all, draw_training, grid
+from arn.report.figures import check_style, choose_rows, draw_all, draw_training, grid, use_style
 
 
 @pytest.fixture
@@ -21,9 +22,16 @@ def bench():
 
 def test_every_figure_in_both_formats_and_repeatable(bench, tmp_path):
     files = draw_all(bench, Cache(tmp_path / "a"))
-    assert set(files) == {f"{kind}_SOD.{end}" for kind in ("pr", "f_threshold", "bars") for end in ("png", "svg")}
+    assert set(files) == {
+        f"{kind}_SOD.{end}" for kind in ("pr", "f_threshold", "bars") for end in ("png", "svg", "csv")
+    }
     assert all(data.startswith(b"\x89PNG") for name, data in files.items() if name.endswith("png"))
     assert b"<svg" in files["pr_SOD.svg"]
+    assert files["bars_SOD.csv"].startswith(b"method,adaptive_precision,adaptive_recall,adaptive_f\nA,0.800000,")
+    assert files["pr_SOD.csv"].splitlines()[:2] == [
+        b"method,threshold,precision,recall",
+        b"A,255.000000,0.999000,0.100000",
+    ]
     assert files == draw_all(bench, Cache(tmp_path / "b"))
 
 
@@ -39,6 +47,28 @@ def test_figures_come_from_the_cache_until_a_number_changes(bench, tmp_path, mon
     bench["scores"][0]["values"] = {**bench["scores"][0]["values"], "adaptive_f": 0.1}
     draw_all(bench, cache)
     assert len(drawn) == 1  # the bars alone
+
+
+def test_a_radar_from_three_scores_on(bench, tmp_path):
+    for one in bench["scores"]:
+        one["values"] = {**one["values"], "mae": 0.1, "s_measure": 0.8}
+    files = draw_all(bench, Cache(tmp_path))
+    assert files["radar_SOD.png"].startswith(b"\x89PNG")
+    assert files["radar_SOD.csv"].splitlines()[0] == b"method,max_f,adaptive_f,s_measure,mae"
+
+
+def test_a_style_of_matplotlibs_changes_fonts_and_colours(bench, tmp_path):
+    file = tmp_path / "mine.mplstyle"
+    file.write_text("font.family: serif\naxes.prop_cycle: cycler('color', ['123456'])\n")
+    plain = draw_all(bench, Cache(tmp_path / "cache"))
+    with use_style(str(file)):
+        styled = draw_all(bench, Cache(tmp_path / "cache"))
+    assert b"#123456" in styled["pr_SOD.svg"]
+    assert b"#123456" not in plain["pr_SOD.svg"]
+    assert draw_all(bench, Cache(tmp_path / "cache")) == plain
+    check_style("grayscale")
+    with pytest.raises(ArnError, match="style=nowhere: no such file"):
+        check_style("nowhere")
 
 
 def test_a_bench_without_curves_has_none(bench, tmp_path):

@@ -5,7 +5,8 @@ import io
 
 import pytest
 
-from arn.report.tables import latex, markdown, scores_csv
+from arn.report.latex import latex
+from arn.report.tables import markdown, scores_csv, to_csv
 
 
 def entry(method, view, max_f, mae, **more):
@@ -45,7 +46,9 @@ def test_markdown_marks_the_best_and_what_may_be_chance(bench):
     table = markdown(bench)
     assert "| method | SOD max F | SOD MAE | ms / picture |" in table
     assert "| A_net | **0.8534** ≈ [0.843, 0.863] | **0.1021** [0.092, 0.112] |  |" in table
-    assert "| B & C | 0.8439 [0.834, 0.854] | 0.1213 [0.111, 0.131] | 12.3 |" in table
+    assert "| B & C | 0.8439 ² [0.834, 0.854] | 0.1213 ² [0.111, 0.131] | 12.3 |" in table
+    assert "| D | 0.8061 ³ [" in table
+    assert "| E | 0.7000 [" in table
 
 
 def test_what_stands_below(bench):
@@ -109,3 +112,61 @@ def test_csv_has_every_score_and_interval(bench):
     assert float(rows[0]["max_f_low"]) == pytest.approx(0.8434)
     assert (rows[1]["seconds_per_picture"], rows[1]["device"]) == ("0.012300", "CPU, 2 threads")
     assert (rows[0]["dataset"], rows[0]["protocol"], rows[0]["of"]) == ("SOD", "arn2018", "300")
+
+
+def two_protocols(bench):
+    bench["protocols"].append({"name": "pysod", "description": "pysod: as it is", "source": "PySODMetrics"})
+    bench["views"].append(bench["views"][0] | {"id": "SOD/pysod", "protocol": "pysod"})
+    bench["scores"] += [one | {"view": "SOD/pysod"} for one in bench["scores"]]
+    return bench
+
+
+def test_every_table_says_its_protocol(bench):
+    table, tex = markdown(two_protocols(bench)), latex(bench)
+    assert "**max F and MAE on SOD, protocol arn2018**" in table
+    assert "**max F and MAE on SOD, protocol pysod**" in table
+    assert "\\label{tab:arn2018}" in tex
+    assert "\\label{tab:pysod}" in tex
+
+
+def test_captions_are_short_and_the_rest_is_not_lost(bench):
+    tex = latex(two_protocols(bench))
+    captions = [line for line in tex.splitlines() if line.startswith("\\caption")]
+    assert len(captions) == 2
+    assert all(len(caption) < 200 for caption in captions)
+    assert "% Pictures: SOD 300." in tex
+    assert "\\footnotesize A\\_net was trained on SOD" in tex
+
+
+def test_siunitx_has_numbers_in_columns_of_their_own(bench):
+    tex = latex(bench, numbers="siunitx")
+    assert "{lS[table-format=1.4]@{\\,}lS[table-format=1.4]@{\\,}lr}" in tex
+    assert "\\color{red}\\bfseries 0.8534 & $^{\\approx}${\\scriptsize [0.843, 0.863]}" in tex
+    body = tex.split("\\midrule")[1].split("\\bottomrule")[0]
+    assert all(line.count(" & ") == 5 for line in body.strip().splitlines())
+
+
+def test_names_cannot_break_a_table_or_be_formulas(bench):
+    for one in bench["scores"]:
+        if one["method"] == "D":
+            one["method"] = "=1+1|x\nnew"
+    rows = [line for line in markdown(bench).splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+    assert "'=1+1" in scores_csv(bench)
+    assert to_csv(["a"], [["+x"], ["-0.5"], [-0.5]]) == "a\n'+x\n-0.5\n-0.500000\n"
+
+
+def test_a_spreadsheet_has_a_sheet_a_protocol_and_no_formula(bench):
+    import zipfile
+
+    from arn.report.xlsx import scores_xlsx
+
+    bench = two_protocols(bench)
+    bench["scores"][2]["method"] = '=HYPERLINK("x")'
+    book = zipfile.ZipFile(io.BytesIO(scores_xlsx(bench)))
+    sheets = [name for name in book.namelist() if name.startswith("xl/worksheets/sheet")]
+    assert len(sheets) == 2
+    texts = b"".join(book.read(name) for name in sheets)
+    assert b"<f>" not in texts
+    assert b"<v>0.8534</v>" in texts
+    assert b"HYPERLINK" in book.read("xl/sharedStrings.xml")

@@ -144,6 +144,9 @@ class BenchRequest(Request):
     seed: Annotated[int, AtLeast(0)] = 0
     timing: Annotated[int, AtLeast(0)] = 16
     figures: bool = True
+    style: str | None = None
+    latex: Annotated[str, OneOf("plain", "siunitx")] = "plain"
+    xlsx: bool = False
     browser: Annotated[int, AtLeast(0)] = 300
     shard: str | None = None
     shards: Annotated[Any, _JOBS] = None

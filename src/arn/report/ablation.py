@@ -18,9 +18,10 @@ from arn.evaluation.results import SCHEMA, describe_protocols, describe_view, ke
 from arn.evaluation.statistics import bootstrap, compare, correct
 from arn.evaluation.views import View
 from arn.metrics.measures import labels, listed
+from arn.report.latex import escape_tex, tex_row, tex_table
 from arn.report.page import Section
 from arn.report.runs import Variant, numeric_key
-from arn.report.tables import NOT_SIGNIFICANT, escape_tex, pipes, tex_row, tex_table, to_csv
+from arn.report.tables import NOT_SIGNIFICANT, pipes, to_csv
 
 SCORED = ("max_f", "mae")
 
@@ -197,17 +198,20 @@ def markdown(report: Report) -> str:
     parts = []
     for _, head, lines in _tables(report):
         rows = [head, ["---"] * len(head), *lines]
-        parts.append("\n".join(pipes(cell.replace("|", "\\|") for cell in row) for row in rows))
+        parts.append("\n".join(map(pipes, rows)))
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(report))]) + "\n"
 
 
 def latex(report: Report) -> str:
-    """Both tables for a paper, booktabs; the caption says what the figures are."""
-    parts = ["% \\usepackage{booktabs}"]
-    captions = " ".join(note.replace("**", "") for note in notes(report)), "Differences from the reference."
-    for (_, head, lines), caption in zip(_tables(report), captions, strict=False):
+    """Both tables for a paper, booktabs; all notes as comments above them."""
+    parts = ["% \\usepackage{booktabs}", *(f"% {' '.join(note.replace('**', '').split())}" for note in notes(report))]
+    protocol = report["protocols"][0]["name"]
+    captions = f"Scores over seeds, protocol {protocol}.", f"Differences from the reference, protocol {protocol}."
+    names = ("variants", "differences")
+    for (_, head, lines), caption, name in zip(_tables(report), captions, names, strict=False):
         top, *body = (tex_row(map(escape_tex, line)) for line in (head, *lines))
-        parts += tex_table(len(head), [top], body, escape_tex(caption))
+        align = "l" + "r" * (len(head) - 1)
+        parts += tex_table(align, [top], body, escape_tex(caption), f"tab:{name}-{protocol}")
     return "\n".join(parts) + "\n"
 
 

@@ -19,9 +19,11 @@ from arn.evaluation.work import Workers
 from arn.files import write_atomically
 from arn.inference.methods import MapFolder
 from arn.report.browser import levels, media, spread, view_rows
-from arn.report.figures import as_files, choose_rows, draw_all, grid, slug
+from arn.report.figures import as_files, choose_rows, draw_all, grid, slug, use_style
+from arn.report.latex import latex
 from arn.report.page import write_page
-from arn.report.tables import latex, markdown, per_image_csv, scores_csv
+from arn.report.tables import markdown, per_image_csv, scores_csv
+from arn.report.xlsx import scores_xlsx
 
 GRID_SIDE = 320  # px, longer side of a picture in the grid of maps
 
@@ -34,9 +36,11 @@ def write_bench(bench: Bench, content: dict[str, Any], folder: Path, cache: Cach
         "scores.csv": scores_csv(content).encode(),
         "per_image.csv": per_image_csv(labelled).encode(),
         "table.md": markdown(content, bench.columns).encode(),
-        "table.tex": latex(content, bench.columns).encode(),
+        "table.tex": latex(content, bench.columns, bench.request.latex).encode(),
         "bench.json": (json.dumps(content, allow_nan=False) + "\n").encode(),
     }
+    if bench.request.xlsx:
+        files["scores.xlsx"] = scores_xlsx(content)
     pictures = [Pictures(bench, dataset, cache) for dataset in bench.sources]
     # Worker processes draw the thumbnails while this one draws the figures.
     with ThreadPoolExecutor(1) as thread:
@@ -44,9 +48,10 @@ def write_bench(bench: Bench, content: dict[str, Any], folder: Path, cache: Cach
         for one in pictures if bench.request.browser else ():
             drawing[one.dataset] = thread.submit(media, one.source, one.chosen, one.maps, cache, workers)
         if bench.request.figures:
-            for one in pictures:
-                files |= one.grid()
-            files |= {f"figures/{name}": data for name, data in draw_all(content, cache).items()}
+            with use_style(bench.request.style):
+                for one in pictures:
+                    files |= one.grid()
+                files |= {f"figures/{name}": data for name, data in draw_all(content, cache).items()}
         thumbnails = {dataset: future.result() for dataset, future in drawing.items()}
     for name, data in files.items():
         write_atomically(folder / name, data)

@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arn.errors import ArnError
 from arn.evaluation.cache import Cache
 from arn.evaluation.results import ranked
-from arn.files import digest
+from arn.files import digest, listed
 from arn.metrics.measures import labels
 from arn.provenance import code_version
+from arn.report.tables import to_csv
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (7, 2)), (0, (3, 1, 1, 1, 1, 1)))
@@ -38,7 +42,9 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.3,
     "svg.fonttype": "none",
     "svg.hashsalt": "arn",  # the same figure is the same file
+    "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
 }
+_OVER: ContextVar[dict[Any, Any] | None] = ContextVar("style", default=None)  # over our style, see `use_style`
 _DPI = 250
 # By kind of file, without what would make the same figure another file.
 _METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None}}
@@ -57,8 +63,41 @@ def as_files(name: str, drawn: Iterable[tuple[str, bytes]]) -> Drawn:
     return {f"{name}.{suffix}": data for suffix, data in drawn}
 
 
+def check_style(style: str | None) -> None:
+    """Raises ArnError for what is neither a style's file nor the name of one of matplotlib's."""
+    with use_style(style):
+        pass
+
+
+@contextmanager
+def use_style(style: str | None) -> Iterator[None]:
+    """Figures drawn inside have our style and, over it, this one of matplotlib's: a file, or a name that it knows."""
+    import matplotlib
+
+    own: dict[Any, Any] = {}
+    if style is not None:
+        import matplotlib.style
+
+        try:
+            own = dict(
+                matplotlib.style.library[style]
+                if style in matplotlib.style.library
+                else matplotlib.rc_params_from_file(style, use_default_template=False)
+            )
+        except OSError as error:
+            raise ArnError(
+                f"style={style}: no such file, and no style of matplotlib's, as are "
+                f"{listed([name for name in matplotlib.style.available if not name.startswith('_')], 5)}"
+            ) from error
+    token = _OVER.set(own)
+    try:
+        yield
+    finally:
+        _OVER.reset(token)
+
+
 def draw_all(bench: Mapping[str, Any], cache: Cache) -> Drawn:
-    """Every curve and bar of every view, PNG and SVG."""
+    """Every curve and bar of every view as PNG and SVG, and what each shows as CSV."""
     drawn: Drawn = {}
     for view in bench["views"]:
         entries = [one for one in bench["scores"] if one["view"] == view["id"]]
@@ -67,13 +106,34 @@ def draw_all(bench: Mapping[str, Any], cache: Cache) -> Drawn:
         name = slug(f"{view['label']}_{view['protocol']}" if len(bench["protocols"]) > 1 else view["label"])
         title = f"{view['label']}, protocol {view['protocol']}"
         for kind, (draw, *needed) in _KINDS.items():
+            if kind == "radar":
+                needed = [score for score in RADAR if all(score in one["values"] for one in entries)]
+            if len(needed) < 3 and kind == "radar":
+                continue
             shown = [[one["method"], *((one["values"] | one["curves"])[key] for key in needed)] for one in entries]
             key = digest("figure", kind, code_version("arn.report.figures"), title, repr(shown))
             drawn |= as_files(f"{kind}_{name}", _kept(cache, key, partial(draw, title, entries)))
+            drawn[f"{kind}_{name}.csv"] = _data(entries, needed).encode()
     return drawn
 
 
+def _data(entries: Entries, names: Sequence[str]) -> str:
+    """What a figure shows: a row a method or, of curves, one a method and threshold."""
+    curves = [name for name in names if name in entries[0]["curves"]]
+    if not curves:
+        return to_csv(
+            ["method", *names], [[one["method"], *(one["values"][name] for name in names)] for one in entries]
+        )
+    lines = [
+        [one["method"], *map(float, row)]
+        for one in entries
+        for row in zip(one["curves"]["thresholds"], *(one["curves"][name] for name in curves), strict=True)
+    ]
+    return to_csv(["method", "threshold", *curves], lines)
+
+
 def _kept(cache: Cache, key: bytes, draw: Callable[[], Any]) -> list[tuple[str, bytes]]:
+    key = digest(key, repr(sorted((_OVER.get() or {}).items())))
     drawn = [(kind, data) for kind in _METADATA if (data := cache.get(digest(key, kind))) is not None]
     if len(drawn) < len(_METADATA):
         drawn = _written(draw)
@@ -86,7 +146,7 @@ def _written(draw: Callable[[], Any]) -> list[tuple[str, bytes]]:
     import matplotlib
 
     found = []
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE | (_OVER.get() or {})):
         figure = draw()
         for kind, metadata in _METADATA.items():
             out = io.BytesIO()
@@ -101,8 +161,15 @@ def _figure(width: float, height: float, layout: Any = "constrained") -> Any:
     return Figure(figsize=(width, height), layout=layout)
 
 
+def _colour(number: int) -> str:
+    import matplotlib
+
+    colours = matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", COLOURS)
+    return str(colours[number % len(colours)])
+
+
 def _line(number: int) -> dict[str, Any]:
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+    return {"color": _colour(number), "linestyle": DASHES[number % len(DASHES)]}
 
 
 def _pr(title: str, entries: Entries) -> Any:
@@ -137,7 +204,7 @@ def _bars(title: str, entries: Entries) -> Any:
     axes, places = figure.subplots(), np.arange(len(ordered))
     for number, (key, label) in enumerate(zip(_KINDS["bars"][1:], ("precision", "recall", "F"), strict=True)):
         heights = [one["values"][key] for one in ordered]
-        style = {"color": COLOURS[number], "hatch": HATCHES[number], "edgecolor": "white", "linewidth": 0.4}
+        style = {"color": _colour(number), "hatch": HATCHES[number], "edgecolor": "white", "linewidth": 0.4}
         axes.bar(places + 0.27 * (number - 1), heights, 0.25, label=label, **style)
     axes.set_xticks(places, [one["method"] for one in ordered], rotation=30 if len(ordered) > 4 else 0)
     axes.set(ylim=(0, 1.0), title=f"{title}, adaptive threshold")
@@ -146,11 +213,40 @@ def _bars(title: str, entries: Entries) -> Any:
     return figure
 
 
+def _radar(title: str, entries: Entries) -> Any:
+    """Every score on a ray of its own, further out is better: 1 - score where lower is."""
+    scores = [score for score in RADAR if all(score in one["values"] for one in entries)]
+    figure = _figure(_COLUMN, 3.6)
+    axes = figure.add_subplot(projection="polar")
+    angles = np.linspace(0, 2 * np.pi, len(scores), endpoint=False)
+    texts = [labels()[score].text if labels()[score].higher else f"1 - {labels()[score].text}" for score in scores]
+    lowest = 1.0
+    for number, one in enumerate(entries):
+        values = [
+            value if labels()[score].higher else 1 - value for score in scores for value in [one["values"][score]]
+        ]
+        axes.plot([*angles, angles[0]], [*values, values[0]], label=one["method"], **_line(number))
+        lowest = min(lowest, *values)
+    axes.set_xticks(angles, texts)
+    inner = max(0.0, np.floor(10 * lowest - 0.5) / 10)
+    axes.set(ylim=(inner, 1.0), title=title)
+    axes.set_yticks(np.arange(inner, 1.0, 0.1 if inner >= 0.5 else 0.2))
+    axes.set_rlabel_position(np.degrees(angles[1]) / 2)  # between two rays
+    axes.tick_params(axis="x", pad=9)
+    axes.tick_params(axis="y", labelsize="small")
+    axes.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.08))
+    return figure
+
+
+RADAR = ("max_f", "adaptive_f", "weighted_f", "s_measure", "max_e", "mae")
+"""Scores of the radar figure, as far as they were measured; at least three make one."""
+
 # By name: what draws it, and the values and curves that it shows.
 _KINDS: dict[str, tuple[Any, ...]] = {
     "pr": (_pr, "max_f", "precision", "recall"),
     "f_threshold": (_f_threshold, "f_curve"),
     "bars": (_bars, "adaptive_precision", "adaptive_recall", "adaptive_f"),
+    "radar": (_radar,),
 }
 
 
@@ -190,6 +286,13 @@ def draw_sweep(report: Report) -> Drawn:
     drawn: Drawn = {}
     for dataset in report["datasets"]:
         drawn |= as_files(f"{kind}_{slug(dataset)}", _written(partial(_two_scores, report, dataset)))
+        lines = [
+            [one["variant"], one["score"], str(seed), float(value)]
+            for one in report["scores"]
+            if one["dataset"] == dataset and one["score"] in ("max_f", "mae")
+            for seed, value in one["by_seed"].items()
+        ]
+        drawn[f"{kind}_{slug(dataset)}.csv"] = to_csv(["variant", "score", "seed", "value"], lines).encode()
     return drawn
 
 

@@ -1,9 +1,10 @@
-"""Tables of a bench in Markdown, LaTeX (booktabs) and CSV, made from the content of bench.json."""
+"""Tables of a bench in Markdown and CSV, made from the content of bench.json; in LaTeX: :mod:`arn.report.latex`."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -14,12 +15,21 @@ from arn.metrics.measures import labels, per_picture
 
 Bench = Mapping[str, Any]
 
+FORMULA = tuple("=+-@\t\r")
+"""What a formula may begin with."""
+_NUMBER = re.compile(r"[+-]?[0-9.]+")
+
 # A tie with the next, as far as these pictures can tell.
 NOT_SIGNIFICANT = "≈"
 
 
 def scores_csv(bench: Bench) -> str:
     """One row per method and view: every score with the ends of its interval."""
+    return to_csv(*scores_table(bench))
+
+
+def scores_table(bench: Bench, protocol: str | None = None) -> tuple[list[str], list[list[Any]]]:
+    """Head and rows of scores.csv, or those of one protocol."""
     names = scores_in(bench["scores"])
     ends = [f"{name}_{end}" for name in names for end in ("low", "high")]
     counted = ["pictures", "of", "seconds_per_picture", "device", "resized"]
@@ -27,10 +37,12 @@ def scores_csv(bench: Bench) -> str:
     lines = []
     for one in bench["scores"]:
         view = views[one["view"]]
+        if protocol not in (None, view["protocol"]):
+            continue
         intervals = [end for name in names for end in one["intervals"].get(name, (None, None))]
         line = [one["method"], view["dataset"], view["label"], view["protocol"], *map(one["values"].get, names)]
         lines.append([*line, *intervals, *(one.get(key) for key in counted)])
-    return to_csv(["method", "dataset", "view", "protocol", *names, *ends, *counted], lines)
+    return ["method", "dataset", "view", "protocol", *names, *ends, *counted], lines
 
 
 def per_image_csv(rows: Sequence[tuple[str, str, str, Rows]]) -> str:
@@ -45,21 +57,31 @@ def per_image_csv(rows: Sequence[tuple[str, str, str, Rows]]) -> str:
 
 
 def to_csv(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    """Floats with six decimals, nothing for None."""
+    """Floats with six decimals, nothing for None; a name that a spreadsheet would take for a formula gets a quote."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(head)
-    writer.writerows([f"{one:.6f}" if isinstance(one, float) else one for one in line] for line in lines)
+    writer.writerows(map(_csv_cell, line) for line in lines)
     return out.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    if isinstance(value, str) and value[:1] in FORMULA and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
 
 
 # ------------------------------------------------------------------------------------------------------------ Markdown
 
 
 def markdown(bench: Bench, columns: Sequence[str] = ("max_f", "mae")) -> str:
-    """A table for each protocol: methods down, views and `columns` across, intervals beside figures; notes below."""
+    """A table for each protocol, which its heading names: methods down, views and `columns` across, intervals beside
+    figures; notes below."""
     parts = []
-    for cells in _by_protocol(bench, columns):
+    for cells in by_protocol(bench, columns):
+        parts.append(f"**{cells.heading}**")
         heads = [f"{view['label']} {labels()[name].text}" for view, name in cells.across]
         parts.append(_aligned([*heads, *cells.timing], [cells.line(one, _markdown_cell, "-") for one in cells.methods]))
     if block := bench.get("printed"):
@@ -74,7 +96,8 @@ def markdown(bench: Bench, columns: Sequence[str] = ("max_f", "mae")) -> str:
 
 
 def pipes(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    """A row of a Markdown table, whatever its cells hold."""
+    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
 
 
 def _aligned(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -83,14 +106,14 @@ def _aligned(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def _markdown_cell(text: str, bounds: str, rank: int | None, tied: bool) -> str:
-    text = f"**{text}**" if rank == 0 else text
+    text = f"**{text}**" if rank == 0 else text + {1: " ²", 2: " ³"}.get(rank if rank is not None else 0, "")
     return " ".join([text, *[NOT_SIGNIFICANT] * tied, *[bounds] * bool(bounds)])
 
 
 def notes(bench: Bench) -> list[str]:
     """What must stand below a table: warnings, protocols, readings of masks, intervals, timing."""
     told = [f"**{warning}**" for warning in bench["warnings"]]
-    told += _resized(bench)
+    told += resized(bench)
     told += [f"Protocol {one['description']}. Source: {one['source']}." for one in bench["protocols"]]
     told += [f"{view['label']}: {view['note']}." for view in bench["views"] if view["note"]]
     scored = {one["view"].rpartition("/")[0]: one["pictures"] for one in bench["scores"]}
@@ -106,6 +129,8 @@ def notes(bench: Bench) -> list[str]:
             f"In brackets: {source['confidence']:.0%} bootstrap interval over pictures ({source['resamples']:,} "
             f"resamples, seed {source['seed']}). It says nothing of other training runs of the same network."
         )
+    if any(len([one for one in bench["scores"] if one["view"] == view["id"]]) > 2 for view in bench["views"]):
+        told.append("Best in bold; ² and ³: second and third.")
     if bench["comparisons"]:
         told.append(
             f"{NOT_SIGNIFICANT}: the best is not significantly better than the next (paired sign-flip test on the same "
@@ -120,7 +145,7 @@ def notes(bench: Bench) -> list[str]:
     return told
 
 
-def _resized(bench: Bench) -> list[str]:
+def resized(bench: Bench) -> list[str]:
     """What was done to maps of another size than their masks."""
     sets = {view["id"]: view["dataset"] for view in bench["views"]}
     told: dict[tuple[str, str], list[str]] = {}
@@ -134,90 +159,22 @@ def _resized(bench: Bench) -> list[str]:
     return [f"{', '.join(methods)}: maps {what}." for what, methods in alike.items()]
 
 
-# --------------------------------------------------------------------------------------------------------------- LaTeX
-
-
-def latex(bench: Bench, columns: Sequence[str] = ("max_f", "mae")) -> str:
-    """The same tables for a paper: booktabs; the best three of a column in red, blue and green as in Table 1, and bold,
-    underlined and italic for those who print in black."""
-    parts = ["% \\usepackage{booktabs,multirow,xcolor}", "\\definecolor{arnthird}{rgb}{0,0.5,0}"]
-    caption = " ".join(escape_tex(note.replace("**", "")) for note in notes(bench))
-    for number, cells in enumerate(_by_protocol(bench, columns)):
-        width = len(cells.columns)
-        heads = [f"\\multicolumn{{{width}}}{{c}}{{{escape_tex(view['label'])}}}" for view in cells.views]
-        starts = [2 + number * width for number in range(len(cells.views))]
-        rules = " ".join(f"\\cmidrule(lr){{{start}-{start + width - 1}}}" for start in starts)
-        under = []
-        for _, name in cells.across:
-            arrow = "\\uparrow" if labels()[name].higher else "\\downarrow"
-            under.append(f"{escape_tex(labels()[name].text)} ${arrow}$")
-        under += cells.timing
-        body = []
-        for method in cells.methods:
-            _, *figures = cells.line(method, _latex_cell, "--")
-            body.append(tex_row([escape_tex(method), *figures]))
-        if bench.get("printed") and number == 0:
-            body += _printed_latex(bench["printed"], cells)
-        top = [tex_row(["", *heads, *("" for _ in cells.timing)]), rules, tex_row(["Method", *under])]
-        parts += tex_table(1 + len(under), top, body, caption)
-    return "\n".join(parts) + "\n"
-
-
-def tex_table(columns: int, head: Iterable[str], body: Iterable[str], caption: str) -> list[str]:
-    """The lines of a table, the first column to the left; `caption` is LaTeX, head and body are rows of it."""
-    opened = ["\\begin{table}", "\\centering\\small", f"\\begin{{tabular}}{{l{'r' * (columns - 1)}}}", "\\toprule"]
-    closed = ["\\bottomrule", "\\end{tabular}", f"\\caption{{{caption}}}", "\\end{table}", ""]
-    return [*opened, *head, "\\midrule", *body, *closed]
-
-
-def tex_row(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + " \\\\"
-
-
-_RANKS = ("\\textcolor{red}{\\textbf{%s}}", "\\textcolor{blue}{\\underline{%s}}", "\\textcolor{arnthird}{\\textit{%s}}")
-
-
-def _latex_cell(text: str, bounds: str, rank: int | None, tied: bool) -> str:
-    text = _RANKS[rank] % text if rank is not None and rank < len(_RANKS) else text
-    return text + ("$^{\\approx}$" if tied else "") + (f" {{\\scriptsize {bounds}}}" if bounds else "")
-
-
-def _printed_latex(block: Mapping[str, Any], cells: _Cells) -> list[str]:
-    told = f"\\emph{{{escape_tex(block['label'])}, as printed, not measured}}"
-    lines = ["\\midrule", f"\\multicolumn{{{1 + len(cells.across) + len(cells.timing)}}}{{l}}{{{told}}} \\\\"]
-    for row in block["rows"]:
-        values = [row["values"].get(view["dataset"], {}).get(name) for view, name in cells.across]
-        figures = ["--" if value is None else f"{value:.4f}" for value in values]
-        lines.append(tex_row([escape_tex(row["method"]), *figures, *("--" for _ in cells.timing)]))
-    return lines
-
-
-_TEX = str.maketrans(
-    {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
-    | {one: f"\\{one}" for one in "&%$#_{}"}
-    | {NOT_SIGNIFICANT: "$\\approx$", ">": "$>$", "<": "$<$", "±": "$\\pm$"}
-)
-
-
-def escape_tex(text: str) -> str:
-    return text.translate(_TEX)
-
-
 # --------------------------------------------------------------------------------------------------------------- cells
 
 
-def _by_protocol(bench: Bench, columns: Sequence[str]) -> list[_Cells]:
-    tables = [_Cells(bench, protocol["name"], columns) for protocol in bench["protocols"]]
+def by_protocol(bench: Bench, columns: Sequence[str]) -> list[Cells]:
+    tables = [Cells(bench, protocol["name"], columns) for protocol in bench["protocols"]]
     return [cells for cells in tables if cells.views]
 
 
-class _Cells:
+class Cells:
     """The figures of a protocol's views, marked: who is best, and where that may be chance.
 
     `across` is (view, score) of each column of figures, `timing` the heading of the methods' times, if there are any.
     """
 
     def __init__(self, bench: Bench, protocol: str, columns: Sequence[str]) -> None:
+        self.protocol = protocol
         self.views = [view for view in bench["views"] if view["protocol"] == protocol]
         ids = {view["id"] for view in self.views}
         entries = [one for one in bench["scores"] if one["view"] in ids]
@@ -232,9 +189,17 @@ class _Cells:
             ordered = ranked([one for one in entries if one["view"] == view["id"]], name)
             levels = list(dict.fromkeys(round(one["values"][name], 4) for one in ordered))
             for one in ordered if len(ordered) > 1 else ():
-                self.rank[one["method"], view["id"], name] = levels.index(round(one["values"][name], 4))
+                place = levels.index(round(one["values"][name], 4))
+                if place == 0 or len(ordered) > 2:  # of two, nobody needs to be told which is the second
+                    self.rank[one["method"], view["id"], name] = place
         ties = [one for one in bench["comparisons"] if not one["significant"]]
         self.tied = {(one["first"], one["view"], one["score"]) for one in ties}
+
+    @property
+    def heading(self) -> str:
+        """``max F and MAE on ECSSD and SOD, protocol arn2018``."""
+        scores, sets = [labels()[name].text for name in self.columns], [view["label"] for view in self.views]
+        return f"{_and(scores)} on {_and(sets)}, protocol {self.protocol}"
 
     def line(self, method: str, write: Callable[[str, str, int | None, bool], str], missing: str) -> list[str]:
         """The method, its cells, and the median of its times; `write` has text, interval, rank (from 0) and tie."""
@@ -253,3 +218,7 @@ class _Cells:
             median = statistics.median_high(taken) if taken else None
             cells.append("" if median is None else f"{median:.3g}" if median < 1000 else f"{median:.0f}")
         return cells
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -27,6 +27,8 @@ from arn.evaluation.scoring import Part
 from arn.evaluation.work import Workers
 from arn.files import remove_if_empty, write_atomically
 from arn.multirun.jobs import Job, Launcher, run_and_tell
+from arn.report import xlsx
+from arn.report.figures import check_style
 from arn.report.terminal import Bars
 
 console = Console(highlight=False, soft_wrap=True)
@@ -120,6 +122,10 @@ def bench(request: BenchRequest, run: Path, command: str = "arn bench") -> dict[
     Raises ArnError for whatever is wrong with methods, data sets, keys or coverage, before anything is scored.
     """
     begun = time.time()
+    if request.xlsx:
+        xlsx.check()
+    if request.style is not None:
+        check_style(request.style)
     request = with_found_maps(request, console.print)
     bench = Bench(request, choose_methods(request, console.print), console.print)
     where = request.cache
