@@ -37,9 +37,9 @@ def size_told(count: int) -> str:
 
 
 def time_told(seconds: float) -> str:
-    """``3 minutes``, ``5 hours``, ``12 days``."""
+    """``3 minutes``, ``5 hours``, ``12 days``, ``< 1 minute``."""
     for unit, length in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
         if seconds >= length:
             count = int(seconds / length)
             return f"{count:,} {unit}{'s' if count > 1 else ''}"
-    return "now"
+    return "< 1 minute"
