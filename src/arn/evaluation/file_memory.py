@@ -43,7 +43,7 @@ class FileMemory:
         sign = _sign(path)
         if sign is None:
             return find_out()
-        above, name = os.path.split(os.path.abspath(path))
+        above, name = os.path.split(path)
         facts = self._facts(above)
         known = facts.get(name)
         same = known is not None and known[:4] == sign
@@ -73,7 +73,7 @@ class FileMemory:
 
 
 def _key(folder: str) -> bytes:
-    return digest("files", folder)
+    return digest("files", os.path.abspath(folder))
 
 
 def _sign(path: Path) -> list[int] | None:
