@@ -13,6 +13,7 @@ writer in at a time, and shrinks only by writing its file anew.
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing.util
 import os
@@ -92,7 +93,13 @@ class Cache:
         written to."""
         with self._lock:
             try:
-                self._writable().append(key, value, kind)
+                try:
+                    self._writable().append(key, value, kind)
+                except OSError as error:
+                    if error.errno != errno.ESTALE:  # the pack was removed on another machine: begin another
+                        raise
+                    self._seal()
+                    self._writable().append(key, value, kind)
             except OSError as error:
                 raise ArnError(
                     f"cache={self.folder}: cannot write there ({error.strerror or error}); free the disk, name another "
@@ -181,13 +188,13 @@ class Cache:
         """None where it is damaged, or gone: another process may have merged or pruned its pack."""
         try:
             data = os.pread(self._opened(name), packs.HEAD + length, offset)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ESTALE):
+                return None
             self._forget([name])
             self.refresh()
-            places = self._places(key)
-            return next((value for place in places if (value := self._read(place[0], key, *place[1:]))), None)
-        except OSError:
-            return None
+            found = (self._read(other, key, *place) for other, *place in self._places(key))
+            return next((value for value in found if value is not None), None)
         self._used.add(name)
         return packs.value_of(data, key)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from arn.errors import ArnError
 from arn.evaluation.cache import Cache
 from arn.files import digest
 
@@ -30,16 +33,22 @@ class FileMemory:
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
         self._folders: OrderedDict[str, Facts] = OrderedDict()
+        self._lock = threading.Lock()
         self._new: dict[str, int] = {}  # how many files of a folder are not saved yet
 
     def __enter__(self) -> FileMemory:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for folder in list(self._folders):
-            self._save(folder)
+        with suppress(ArnError):  # a full disk: they are read again, then
+            for folder in list(self._folders):
+                self._save(folder)
 
     def recall(self, path: Path, what: str, find_out: Callable[[], Any]) -> Any:
+        with self._lock:
+            return self._recall(path, what, find_out)
+
+    def _recall(self, path: Path, what: str, find_out: Callable[[], Any]) -> Any:
         sign = _sign(path)
         if sign is None:
             return find_out()

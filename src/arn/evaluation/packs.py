@@ -191,13 +191,18 @@ class PackWriter:
         assert head is not None
         self.records[head.key] = head
 
+    def flush(self) -> None:
+        """Return when all of it is on the disk. Raises OSError where it cannot be put there."""
+        os.fsync(self._file)
+
     def close(self) -> Entries:
-        """Its entries. The index is left out where the disk is full: readers do without."""
+        """Its entries. What a full disk or a network keeps from being written is found missing by its readers."""
         entries = entries_of(list(self.records.values()))
         if self.usable:
             with suppress(ArnError):
                 write_index(self.path, entries, self.size, sealed=True)
-        os.close(self._file)
+        with suppress(OSError):
+            os.close(self._file)
         return entries
 
 

@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,10 +117,12 @@ def keep_up(cache: Cache, limit: int | None) -> tuple[int, int]:
 
 def merge(folder: Path) -> None:
     """Make large packs of the small ones that nobody writes to, if there are many."""
-    names = list(folder.glob("*.pack")) if folder.is_dir() else []
-    if len(names) <= _FEW:
-        return
-    small = [pack for pack in _packs(folder) if not pack.in_use and pack.size < PACK_SIZE // 4]
+    sizes: dict[Path, int] = {}
+    for path in folder.glob("*.pack") if folder.is_dir() else ():
+        with suppress(OSError):
+            sizes[path] = path.stat().st_size
+    names = sorted(path for path, size in sizes.items() if size < PACK_SIZE // 4)
+    small = [pack for pack in _read_packs(names) if not pack.in_use] if len(names) > _FEW else []
     while len(small) > _FEW:
         group, size = [], 0
         while small and size < PACK_SIZE:
@@ -155,6 +157,7 @@ def _rewrite(group: list[_Pack], kept: list[NDArray[np.bool_]]) -> None:
                     for entry in pack.entries[wanted]:
                         file.seek(int(entry["offset"]))
                         merged.copy(file.read(packs.HEAD + int(entry["length"])), packs.key_of(entry))
+            merged.flush()
         except OSError:
             merged.path.unlink(missing_ok=True)
             raise
@@ -167,8 +170,12 @@ def _rewrite(group: list[_Pack], kept: list[NDArray[np.bool_]]) -> None:
 
 
 def _packs(folder: Path) -> Iterator[_Pack]:
-    """All packs that can be read, whatever of them has an index."""
-    for path in sorted(folder.glob("*.pack")) if folder.is_dir() else ():
+    return _read_packs(sorted(folder.glob("*.pack")) if folder.is_dir() else ())
+
+
+def _read_packs(paths: Iterable[Path]) -> Iterator[_Pack]:
+    """Those of these packs that can be read, whatever of them has an index."""
+    for path in paths:
         with suppress(OSError):
             stat = path.stat()
             index = packs.read_index(path)
