@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from arn.data.images import read_map, read_mask
+from arn.data.images import read_mask
+from arn.data.maps import MapFile
 from arn.data.sources import PairSource, find_source
 from arn.evaluation.cache import Cache
 from arn.evaluation.scoring import CHUNK, Scorer
 from arn.evaluation.work import Rules, Workers
-from arn.inference.methods import MapFolder
+from arn.inference.map_folder import MapFolder
 from arn.metrics.functional import score_row
 from arn.metrics.protocols import get_protocol
 from perf.common import machine, versions, write_json
@@ -52,9 +53,7 @@ def main(arguments: list[str]) -> None:
         source = find_source(str(folder / "GENERATED"))
         assert isinstance(source, PairSource)
         pairs = [(Path(one.source) / place.name, place) for one in methods for place in source.masks]
-        content["kilobytes_a_map"] = round(
-            sum(path.stat().st_size for path, _ in pairs[:1000]) / 1e3 / len(pairs[:1000])
-        )
+        content["kilobytes_a_map"] = round(float(np.mean([path.stat().st_size for path, _ in pairs])) / 1e3)
         list(workers.map(decode, chunks(pairs[: 8 * CHUNK]), len(pairs)))  # starts the processes, and compiles
         begun = time.perf_counter()
         list(workers.map(decode, chunks(pairs), len(pairs)))
@@ -77,10 +76,10 @@ def chunks(pairs: list[Pair]) -> Iterator[tuple[int, list[Pair]]]:
 def decode(pairs: list[Pair]) -> None:
     """In a worker."""
     for of_map, of_mask in pairs:
-        read_map(of_map), read_mask(of_mask)
+        MapFile(of_map).read(), read_mask(of_mask)
     if len(pairs) == CHUNK and "scored" not in _compiled:
         _compiled.add("scored")
-        score_row(read_map(pairs[0][0]), read_mask(pairs[0][1]), get_protocol("arn2018"), FIVE)
+        score_row(MapFile(pairs[0][0]).read(), read_mask(pairs[0][1]), get_protocol("arn2018"), FIVE)
 
 
 _compiled: set[str] = set()
@@ -133,10 +132,10 @@ def by_part(masks: dict[str, Any], drawn: dict[str, list[bytes]], cache: Cache) 
         for stem, mask in some.items():
             (Path(name) / "masks" / f"{stem}.png").write_bytes(png(mask, 1))
         pairs = [(Path(name) / "maps" / f"{stem}.png", Path(name) / "masks" / f"{stem}.png") for stem in some]
-        read = [(read_map(a), read_mask(b)) for a, b in pairs]
+        read = [(MapFile(a).read(), read_mask(b)) for a, b in pairs]
         rows = [score_row(one, mask, protocol, FIVE) for one, mask in read]
         parts: dict[str, Callable[[], object]] = {
-            "decode the map": lambda: [read_map(path) for path, _ in pairs],
+            "decode the map": lambda: [MapFile(path).read() for path, _ in pairs],
             "decode the mask": lambda: [read_mask(path) for _, path in pairs],
             "MAE, F, E and S": lambda: [score_row(one, mask, protocol, FIVE[:4]) for one, mask in read],
             "all five": lambda: [score_row(one, mask, protocol, FIVE) for one, mask in read],
