@@ -166,11 +166,12 @@ def bench(content: dict[str, Any]) -> list[str]:
 
 def cache(content: dict[str, Any]) -> list[str]:
     rows = [
-        [what, f"{one['seconds']:.1f}", f"{one['peak_mb']:.0f}", f"{one['files']:,}", f"{one['bytes'] / 1e9:.2f}"]
+        [what, *(f"{one[key]:.1f}" for key in ("seconds", "processor_seconds")), f"{one['peak_mb']:.0f}"]
+        + [f"{one['files']:,}", f"{one['bytes'] / 1e9:.2f}"]
         for what, one in content["runs"].items()
     ]
     head = [f"{content['methods']} methods x {content['pictures']:,} pictures, {content['workers']} processes"]
-    return [*measured(content), *table([*head, "s", "MB at most", "files in the cache", "GB"], rows)]
+    return [*measured(content), *table([*head, "s", "of a processor", "MB at most", "files in the cache", "GB"], rows)]
 
 
 BLOCKS = {one.__name__: one for one in (networks, scaling, loader, predict, startup, accuracy, bench, cache)}
