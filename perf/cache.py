@@ -62,16 +62,10 @@ def runs(folder: Path, maps: dict[str, Path], workers: int) -> dict[str, Any]:
         seconds, spent, megabytes = timed(["bench", *command], folder)
         files = sum(1 for _ in cache.iterdir())
         size = sum(path.stat().st_size for path in cache.iterdir())
-        found[what] = {
-            "seconds": seconds,
-            "processor_seconds": spent,
-            "peak_mb": megabytes,
-            "files": files,
-            "bytes": size,
-        }
-        print(
-            f"{what:24}{seconds:8.1f} s, {spent:.1f} of a processor{megabytes:8.0f} MB at most; cache: {files:,} files, {size_told(size)}"
-        )
+        found[what] = {"seconds": seconds, "processor_seconds": spent, "peak_mb": megabytes}
+        found[what] |= {"files": files, "bytes": size}
+        told = f"{what:24}{seconds:8.1f} s, {spent:.1f} of a processor, {megabytes:.0f} MB at most"
+        print(f"{told}; cache: {files:,} files, {size_told(size)}")
 
     run("first", *bench)
     run("second", *bench)

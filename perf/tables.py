@@ -165,11 +165,10 @@ def bench(content: dict[str, Any]) -> list[str]:
 
 
 def cache(content: dict[str, Any]) -> list[str]:
-    rows = [
-        [what, *(f"{one[key]:.1f}" for key in ("seconds", "processor_seconds")), f"{one['peak_mb']:.0f}"]
-        + [f"{one['files']:,}", f"{one['bytes'] / 1e9:.2f}"]
-        for what, one in content["runs"].items()
-    ]
+    rows = []
+    for what, one in content["runs"].items():
+        figures = [f"{one['seconds']:.1f}", f"{one['processor_seconds']:.1f}", f"{one['peak_mb']:.0f}"]
+        rows.append([what, *figures, f"{one['files']:,}", f"{one['bytes'] / 1e9:.2f}"])
     head = [f"{content['methods']} methods x {content['pictures']:,} pictures, {content['workers']} processes"]
     return [*measured(content), *table([*head, "s", "of a processor", "MB at most", "files in the cache", "GB"], rows)]
 
