@@ -151,7 +151,29 @@ def accuracy(content: dict[str, Any]) -> list[str]:
     return [*measured(content), *table(head, rows), *goals(content)]
 
 
-BLOCKS = {one.__name__: one for one in (networks, scaling, loader, predict, startup, accuracy)}
+def bench(content: dict[str, Any]) -> list[str]:
+    rows = [[what, f"{taken:.3f}"] for what, taken in content["milliseconds"].items()]
+    size = " x ".join(map(str, reversed(content["size"])))
+    maps = content["methods"] * content["pictures"]
+    head = [f"one process, {size} px, {content['kilobytes_a_map']} KB", "ms of processor time a map"]
+    decoded, scored, memory = content["decoded_a_second"], content["scored_a_second"], content["memory_mb"]
+    at_once = f"{content['workers']} processes, {content['methods']} methods x {content['pictures']:,} pictures"
+    told = f"{at_once}: {maps:,} maps decoded with their masks at {decoded:,.0f} a second, scored at {scored:,.0f}, "
+    told += f"{scored / decoded:.0%} of that. Memory of the bench, and of a worker: "
+    told += ", ".join(f"{when} {of['bench']:.0f} and {of['worker']:.0f} MB" for when, of in memory.items()) + "."
+    return [*measured(content), told, "", *table(head, rows)]
+
+
+def cache(content: dict[str, Any]) -> list[str]:
+    rows = []
+    for what, one in content["runs"].items():
+        figures = [f"{one['seconds']:.1f}", f"{one['processor_seconds']:.1f}", f"{one['peak_mb']:.0f}"]
+        rows.append([what, *figures, f"{one['files']:,}", f"{one['bytes'] / 1e9:.2f}"])
+    head = [f"{content['methods']} methods x {content['pictures']:,} pictures, {content['workers']} processes"]
+    return [*measured(content), *table([*head, "s", "of a processor", "MB at most", "files in the cache", "GB"], rows)]
+
+
+BLOCKS = {one.__name__: one for one in (networks, scaling, loader, predict, startup, accuracy, bench, cache)}
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ SMALLER = {
 WRAPPER = """#!{bash}
 declare -A smaller=({table})
 words=("$@")
-for word in "$@"; do case "$word" in --*|list|fetch|verify|audit|scan) exec {python} -m arn "$@";; esac; done
+for word in "$@"; do case "$word" in --*|list|fetch|verify|audit|scan|cache) exec {python} -m arn "$@";; esac; done
 [ $# -gt 1 ] || [ "$1" != sweep ] || exec {python} -m arn sweep
 exec {python} -m arn "$@" ${{smaller[$1]}}
 """

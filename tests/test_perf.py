@@ -280,6 +280,43 @@ def test_accuracy_scores_the_shipped_network_at_each_side(tmp_path, monkeypatch,
     assert any("| 96 px: arn bf16 |" in line for line in tables.accuracy(content))
 
 
+def test_a_bench_beside_decoding(tmp_path, monkeypatch, capsys):
+    bench, common, tables = suite("bench"), suite("common"), suite("tables")
+    monkeypatch.setattr(common, "OUTPUT", tmp_path)
+    bench.main(["--methods", "2", "--pictures", "6"])
+    content = json.loads((tmp_path / "bench.json").read_text())
+    assert content["scored_a_second"] > 0
+    assert set(content["memory_mb"]) == {"start", "middle", "end", "summed up"}
+    assert "12 maps of 400 x 300" in capsys.readouterr().out
+    assert any("12 maps decoded with their masks" in line for line in tables.bench(content))
+
+
+@pytest.mark.nightly
+def test_a_large_bench_twice(tmp_path, monkeypatch, capsys):
+    cache, common, tables = suite("cache"), suite("common"), suite("tables")
+    monkeypatch.setattr(common, "OUTPUT", tmp_path)
+    cache.main(["--methods", "2", "--pictures", "9"])
+    content = json.loads((tmp_path / "cache.json").read_text())
+    assert content["runs"]["after that"]["files"] < 20
+    assert any("| second |" in line for line in tables.cache(content))
+    assert "2 methods x 9 pictures" in capsys.readouterr().out
+
+
+def test_generated_maps_are_all_different_and_read_as_they_were_drawn(tmp_path):
+    from arn.data.images import read_map, read_mask
+    from arn.files import file_digest
+
+    generated = suite("generated")
+    masks = generated.write_dataset(tmp_path / "SET", 3, 30, 40)
+    for name in "ab":
+        generated.write_maps(tmp_path / name, masks, {stem: [generated.png(mask)] for stem, mask in masks.items()})
+    files = sorted(tmp_path.glob("[ab]/*.png"))
+    assert len({file_digest(path) for path in files}) == 6
+    for path in files:
+        assert (read_map(path) == masks[path.stem]).all()
+        assert (read_mask(tmp_path / "SET" / "masks" / path.name) == masks[path.stem]).all()
+
+
 def test_accuracy_takes_an_attention_with_its_matrix_and_puts_the_other_back():
     from arn.networks import attention
 

@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"arn: no verb {verb!r}; there are {', '.join(VERBS)}", file=sys.stderr)
         return 2
     try:
-        if "--help" in rest or "-h" in rest:
+        if ("--help" in rest or "-h" in rest) and rest[:1] != ["cache"]:
             print(_help(verb))
             return 0
         if argv is None and {"--info", "-i"} & set(rest):  # a report by logging: `| head` would be told line by line

@@ -6,9 +6,10 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 from arn.errors import ArnError
 
@@ -118,10 +119,39 @@ def digest(*parts: str | bytes) -> bytes:
 
 def file_digest(path: Path) -> bytes:
     """The content hash of a file. Raises ArnError naming it when it cannot be read."""
+
+    def read() -> str:
+        try:
+            return digest(path.read_bytes()).hex()
+        except OSError as error:
+            raise ArnError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+    return bytes.fromhex(known(path, "digest", read))
+
+
+class Memory(Protocol):
+    """What was found out about files before, as long as the file system says that they are the same."""
+
+    def recall(self, path: Path, what: str, find_out: Callable[[], Any]) -> Any: ...
+
+
+_memory: Memory | None = None
+
+
+@contextmanager
+def remembering(memory: Memory) -> Iterator[None]:
+    """Within it, in this process, what `known` finds out about files is remembered, and need not be read again."""
+    global _memory
+    before, _memory = _memory, memory
     try:
-        return digest(path.read_bytes())
-    except OSError as error:
-        raise ArnError(f"Cannot read {path}: {error.strerror or error}.") from error
+        yield
+    finally:
+        _memory = before
+
+
+def known(path: Path, what: str, find_out: Callable[[], Any]) -> Any:
+    """What `find_out` says of a file, as JSON can hold it; or said earlier, where there is a memory of that."""
+    return find_out() if _memory is None else _memory.recall(path, what, find_out)
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:

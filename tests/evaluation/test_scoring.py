@@ -21,8 +21,10 @@ from arn.evaluation import timing, work
 from arn.evaluation.cache import Cache
 from arn.evaluation.coverage import cover
 from arn.evaluation.scoring import Part, Scorer
+from arn.evaluation.stored_rows import identity, loaded
 from arn.evaluation.work import Rules, Workers
 from arn.inference.methods import Classical, MapFolder
+from arn.metrics.functional import Rows
 from arn.metrics.protocols import get_protocol
 
 RULES = Rules((get_protocol("arn2018"), get_protocol("pysod")), ("mae", "f", "e", "s", "wf"))
@@ -63,6 +65,39 @@ def test_the_second_time_nothing_is_computed(source, maps, tmp_path, monkeypatch
 
     monkeypatch.setattr(work, "score_row", never)
     assert same(scored(maps, source, Cache(tmp_path / "cache")), first)
+
+
+def test_damaged_and_lost_rows_are_scored_again(source, maps, tmp_path):
+    """Found out when they are read, after all were taken for stored; and what is read then is whole."""
+    first = scored(maps, source, Cache(tmp_path / "cache"))
+    tables = [rows.table for rows in first]
+    (pack,) = (tmp_path / "cache").glob("*.pack")
+    data = bytearray(pack.read_bytes())
+    data[len(data) // 2] ^= 255
+    pack.write_bytes(data)
+    assert np.array_equal(first[0].table, tables[0])
+    assert np.array_equal(first[1].table, tables[1])
+    cache = Cache(tmp_path / "cache")
+    second = scored(maps, source, cache)
+    for place in (tmp_path / "cache").iterdir():
+        place.unlink()
+    assert all(np.array_equal(rows.table, table) for rows, table in zip(second, tables, strict=True))
+
+
+def test_stored_rows_are_rows(source, maps, tmp_path):
+    for number, stored in enumerate(scored(maps, source, Cache(tmp_path / "cache"))):
+        again = scored(maps, source, Cache(tmp_path / "cache"))[number]
+        whole = loaded(stored)
+        assert type(whole) is Rows
+        for name in ("mae", "best_f", "precision"):
+            assert np.array_equal(stored[name], whole[name])
+            assert np.array_equal(again[name], whole[name])
+        assert stored.compute()["max_f"] == whole.compute()["max_f"]
+        some = whole.stems[1:4]
+        assert np.array_equal(stored.select(some).table, whole.select(some).table)
+        assert identity(again) == identity(stored) != identity(stored.select(some))
+        with pytest.raises(ArnError, match="none"):
+            stored.select(["none"])
 
 
 def test_a_changed_map_alone_is_scored_again(source, maps, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from arn.cli import main
 from arn.data import scenes
 from arn.data.images import read_mask, write_map
+from arn.evaluation.upkeep import contents
 from arn.inference import exports, weights
 from arn.inference.methods import Classical
 from arn.verbs.export import describe
@@ -319,22 +320,69 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     given = ["bench", "methods=[mb]", "resamples=100", "timing=0", "figures=false", "browser=0", "measures=[mae,f]"]
     command = [sys.executable, "-m", "arn.cli", *given, "cache=killed", "hydra.run.dir=killed_run"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-    cache = tmp_path / "killed"
-    while process.poll() is None and sum(1 for _ in cache.glob("*/*")) < 20:
+
+    def kept():
+        return {kind.name: kind.entries for kind in contents(tmp_path / "killed").kinds}
+
+    while process.poll() is None and kept().get("row", 0) < 10:
         time.sleep(0.02)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    kept = sum(1 for _ in cache.glob("*/[!.]*"))
-    assert 20 <= kept < 400  # a map and a row each
+    assert 10 <= kept()["row"] <= kept()["map"] < 200
+    scored = kept()["row"]
     assert not (tmp_path / "killed_run" / "scores.csv").exists()
     made = []
     original = Classical.maps
     monkeypatch.setattr(Classical, "maps", lambda self, pictures: made.append(1) or original(self, pictures))
     assert main([*given, "workers=1", "cache=killed", f"hydra.run.dir={tmp_path / 'second'}"]) == 0
-    assert 0 < len(made) < 200
+    assert 0 < len(made) <= 200 - scored
     assert main([*given, "workers=1", "cache=fresh", f"hydra.run.dir={tmp_path / 'whole'}"]) == 0
     for name in ("scores.csv", "per_image.csv"):
         assert (tmp_path / "second" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_the_cache_is_seen_and_pruned(tiny_dataset, maps, tmp_path, capsys):
+    given = [f"maps={{M: {maps}}}", "methods=[mb]", "resamples=100", "timing=0", "cache=kept"]
+    assert bench(tmp_path / "one", tiny_dataset, *given) == 0
+    capsys.readouterr()
+
+    def told(*arguments):
+        assert main(["bench", "cache", *arguments, "cache=kept"]) == 0
+        return capsys.readouterr().out
+
+    held = contents(tmp_path / "kept")
+    assert f"kept: {sum(kind.entries for kind in held.kinds):,} entries in {held.files}" in told()
+    counted = {kind.name: kind.entries for kind in held.kinds}
+    assert counted["row"] == 2 * counted["map"] > 0
+    assert f"dropped {counted['thumbnail']} entries" in told("prune", "kind=[thumbnail]")
+    assert "thumbnail" not in told()
+    assert "dropped 0 entries" in told("prune", "older=1h", "limit=1GB")
+    assert "0 entries in 0 files, 0 bytes" in told("prune", "kind=all")
+    assert bench(tmp_path / "two", tiny_dataset, *given) == 0
+    assert (tmp_path / "one" / "index.html").stat().st_size == (tmp_path / "two" / "index.html").stat().st_size
+    capsys.readouterr()
+    assert bench(tmp_path / "three", tiny_dataset, *given, "cache_limit=40KB") == 0
+    assert "entries longest out of use were dropped" in capsys.readouterr().out
+    assert contents(tmp_path / "kept").size <= 40_000
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["cache", "shrink"], "usage:"),
+        (["cache", "prune"], "limit=5GB"),
+        (["cache", "prune", "limit=lots"], "limit=lots: must be a size"),
+        (["cache", "prune", "older=3"], "older=3: must be a time"),
+        (["cache", "prune", "kind=nothing"], "kind=nothing: the cache holds"),
+        (["cache", "limit=5GB"], "usage:"),
+        (["methods=[mb]", "cache_limit=some"], "cache_limit=some: must be a size"),
+    ],
+)
+def test_what_cannot_be_pruned_is_told(given, told, capsys):
+    assert main(["bench", *given]) == 2
+    assert told in capsys.readouterr().err
+    assert main(["bench", "cache", "--help"]) == 0
+    assert "arn bench cache prune limit=5GB" in capsys.readouterr().out
 
 
 def test_a_corrupt_map_stops_the_run(tiny_dataset, maps, tmp_path, capsys):

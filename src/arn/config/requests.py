@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
 from arn.config.schema import Above, AtLeast, Between, Limit, OneOf, check_arguments, read, to_plain
+from arn.config.units import parse_size
 from arn.errors import ArnError
 from arn.provenance import cores
 
@@ -151,6 +152,7 @@ class BenchRequest(Request):
     shard: str | None = None
     shards: Annotated[Any, _JOBS] = None
     cache: str | None = None
+    cache_limit: Any = None
     workers: Annotated[Any, _PROCESSES] = "auto"
     batch_size: Annotated[int, AtLeast(1)] = 8
     device: str = "auto"
@@ -180,7 +182,13 @@ class BenchRequest(Request):
             raise ArnError(
                 "shard= hands its scores on through the cache: name a folder that all machines see, cache=PATH"
             )
+        _ = request.cache_bytes
         return request
+
+    @property
+    def cache_bytes(self) -> int | None:
+        """The most that the cache may hold after a bench; None: no limit. Raises ArnError for what is no size."""
+        return None if self.cache_limit is None else parse_size("cache_limit", self.cache_limit)
 
     @property
     def processes(self) -> int:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from arn.data.images import PICTURE_SUFFIXES, Mask, decode_gray_png, gray_levels, open_image, read_bytes
 from arn.errors import ArnError
-from arn.files import digest, file_digest
+from arn.files import digest, file_digest, known
 
 MAP_SUFFIXES = PICTURE_SUFFIXES | {".npy"}
 RESIZES = {
@@ -72,19 +72,24 @@ class MapFile:
 def read_head(path: Path) -> Head:
     """Size and depth of a picture or array, as far as its head tells."""
     try:
-        with path.open("rb") as file:
-            head = file.read(26)
-        if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
-            width, height = struct.unpack(">II", head[16:24])
-            return Head((height, width), head[24:26] == b"\x10\0")
-        if path.suffix.lower() == ".npy":
-            array = _flat(np.load(path, mmap_mode="r", allow_pickle=False))
-            return Head(array.shape if array.ndim == 2 else None, array.dtype == np.uint16)
-        with Image.open(path) as image:
-            upright = image.getexif().get(0x0112, 1) == 1
-            return Head((image.height, image.width) if upright else None, image.mode.startswith("I;16"))
+        size, wide = known(path, "head", lambda: _read_head(path))
     except (OSError, ValueError, EOFError, struct.error, Image.DecompressionBombError):
         return Head(None, False)  # decoding will tell
+    return Head(None if size is None else (size[0], size[1]), wide)
+
+
+def _read_head(path: Path) -> tuple[Sequence[int] | None, bool]:
+    with path.open("rb") as file:
+        head = file.read(26)
+    if head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR":
+        width, height = struct.unpack(">II", head[16:24])
+        return (height, width), head[24:26] == b"\x10\0"
+    if path.suffix.lower() == ".npy":
+        array = _flat(np.load(path, mmap_mode="r", allow_pickle=False))
+        return array.shape if array.ndim == 2 else None, array.dtype == np.uint16
+    with Image.open(path) as image:
+        upright = image.getexif().get(0x0112, 1) == 1
+        return (image.height, image.width) if upright else None, image.mode.startswith("I;16")
 
 
 def top_of(paths: Sequence[Path], most: int = 16) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 from arn.errors import ArnError
 from arn.evaluation.cache import Cache
 from arn.evaluation.statistics import bootstrap, compare, correct
+from arn.evaluation.stored_rows import identity, loaded
 from arn.evaluation.views import View
 from arn.files import digest
 from arn.inference.methods import AnyMethod, MapFolder
@@ -80,14 +81,19 @@ class Sampling:
 
 
 def score_entry(rows: Rows, cache: Cache, sampling: Sampling) -> dict[str, Any]:
-    """A method on a view: every aggregate with its bootstrap interval, and the curves."""
+    """A method on a view: every aggregate with its bootstrap interval, and the curves; from the cache, or now."""
+    key = digest("entry", _version(), repr(sampling), identity(rows))
+    return dict(cache.kept(key, lambda: _score_entry(loaded(rows), sampling), "entry"))
+
+
+def _score_entry(rows: Rows, sampling: Sampling) -> dict[str, Any]:
     scores, sampled = rows.compute(), sampling.resamples and len(rows) > 1
-    sure = _kept("interval", bootstrap, [rows], listed(rows.measures), cache, sampling) if sampled else {}
+    sure = bootstrap(rows, listed(rows.measures), **asdict(sampling)) if sampled else {}
     return {
         "pictures": len(rows),
         "values": {name: value for name, value in scores.items() if isinstance(value, float)},
-        "intervals": {name: [one["low"], one["high"]] for name, one in sure.items()},
-        "standard_errors": {name: one["standard_error"] for name, one in sure.items()},
+        "intervals": {name: [one.low, one.high] for name, one in sure.items()},
+        "standard_errors": {name: one.standard_error for name, one in sure.items()},
         "curves": {name: scores[name].tolist() for name in kept_curves(rows.measures)},
     }
 
@@ -116,8 +122,7 @@ def comparisons(
             pairs.setdefault((best["method"], following["method"]), []).append(score)
         found = {}
         for (first, second), names in pairs.items():  # scores with the same two methods are tested together
-            tables = [rows[first, view], rows[second, view]]
-            for name, one in _kept("comparison", compare, tables, names, cache, sampling).items():
+            for name, one in _compared(rows[first, view], rows[second, view], names, cache, sampling).items():
                 gap = one["difference"]
                 found[name] = {"view": view, "score": name, "first": first, "second": second}
                 found[name] |= {"difference": gap["estimate"], "low": gap["low"], "high": gap["high"]}
@@ -127,19 +132,21 @@ def comparisons(
     return results
 
 
-def _kept(
-    what: str, compute: Any, tables: Sequence[Rows], names: Sequence[str], cache: Cache, sampling: Sampling
-) -> dict[str, Any]:
-    """What `bootstrap` or `compare` say of these tables, by score, as plain data: from the cache, or computed now."""
-    version = code_version("arn.evaluation.statistics", "arn.metrics")
-    parts: list[str | bytes] = [what, version, repr(list(names)), repr(sampling)]
-    for rows in tables:
-        parts += [repr(rows.protocol), repr(rows.stems), rows.table.tobytes()]
+def _compared(
+    first: Rows, second: Rows, names: Sequence[str], cache: Cache, sampling: Sampling
+) -> dict[str, dict[str, Any]]:
+    """What `compare` says of two tables, by score, as plain data: from the cache, or computed now."""
 
-    def plain() -> dict[str, Any]:
-        return {name: asdict(one) for name, one in compute(*tables, names, **asdict(sampling)).items()}
+    def compute() -> dict[str, Any]:
+        of = compare(loaded(first), loaded(second), names, **asdict(sampling))
+        return {name: asdict(one) for name, one in of.items()}
 
-    return dict(cache.kept(digest(*parts), plain))
+    key = digest("comparison", _version(), repr(list(names)), repr(sampling), identity(first), identity(second))
+    return dict(cache.kept(key, compute, "comparison"))
+
+
+def _version() -> bytes:
+    return code_version("arn.evaluation.results", "arn.evaluation.statistics", "arn.metrics")
 
 
 # Table 1 of Sun, Li and Guan (arXiv 1808.01634): MAE and max F as printed.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from arn.data.maps import MapFile
 from arn.data.sources import Source
 from arn.errors import ArnError
 from arn.evaluation.cache import Cache
-from arn.evaluation.work import Batch, Item, Rules, Workers, score_batch, store_map, stored_map, stored_row
+from arn.evaluation.stored_rows import StoredRows
+from arn.evaluation.work import Batch, Item, Rules, Workers, score_batch, store_map, stored_map
 from arn.files import digest
 from arn.inference.methods import AnyMethod, Classical, MapFolder, Method
 from arn.metrics.functional import Rows, eight_bits
@@ -42,6 +43,17 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What is to be scored of a method on a data set: what the cache lacks."""
+
+    method: AnyMethod
+    dataset: str
+    source: Source
+    todo: list[Item]
+    keyed: list[list[tuple[str, bytes]]]  # of each protocol: stems, and what their rows are known by
+
+
+@dataclass(frozen=True)
 class Scorer:
     """Per-picture rows of methods on data sets; of a `part` of several, that part's alone.
 
@@ -57,27 +69,65 @@ class Scorer:
 
     def score(self, method: AnyMethod, dataset: str, source: Source, indices: Sequence[int]) -> tuple[Rows, ...]:
         """One table a protocol. Raises ArnError naming a map or mask that cannot be read or scored."""
-        files = method.find(dataset, source).files if isinstance(method, MapFolder) else {}
-        rows: dict[str, Sequence[NDArray[np.float64]]] = {}
+        return self.carry_out(self.plan(method, dataset, source, indices))
+
+    def plans(
+        self, methods: Sequence[AnyMethod], dataset: str, source: Source, indices: Sequence[int]
+    ) -> Iterator[Plan]:
+        """One a method, in their order; while one is carried out that of the next is made, of folders of maps.
+
+        Nothing is done beside other methods, which are timed.
+        """
+        with ThreadPoolExecutor(1) as thread:
+            ahead: Future[Plan] | None = None
+            for number, method in enumerate(methods):
+                plan = self.plan(method, dataset, source, indices) if ahead is None else ahead.result()
+                following = methods[number + 1 : number + 2]
+                folders = all(isinstance(one, MapFolder) for one in (method, *following))
+                ahead = (
+                    thread.submit(self.plan, following[0], dataset, source, indices) if following and folders else None
+                )
+                yield plan
+
+    def plan(self, method: AnyMethod, dataset: str, source: Source, indices: Sequence[int]) -> Plan:
+        """Raises ArnError for a map or mask that cannot be read."""
+        self.cache.refresh()
         todo: list[Item] = []
-        for index in indices[self.part.number - 1 :: self.part.of]:
-            stem = source.stems[index]
-            given = files[stem] if isinstance(method, MapFolder) else method
-            key = given.key() if isinstance(given, MapFile) else map_key(given, source, index)
-            keys = self.rules.keys(key, source.digests(index)[1])
-            stored = [row for one in keys if (row := stored_row(self.cache, one, self.rules.measures)) is not None]
-            if len(stored) == len(keys):
-                rows[stem] = stored
-            else:
-                todo.append(Item(index, given, key, keys))
+        keyed: list[list[tuple[str, bytes]]] = [[] for _ in self.rules.protocols]
+        for item in self._items(method, dataset, source, indices[self.part.number - 1 :: self.part.of]):
+            if not all(key in self.cache for key in item.keys):
+                todo.append(item)
+            for stems, key in zip(keyed, item.keys, strict=True):
+                stems.append((source.stems[item.index], key))
+        return Plan(method, dataset, source, todo, keyed)
+
+    def carry_out(self, plan: Plan) -> tuple[Rows, ...]:
+        """As :meth:`score`."""
+        method, dataset, source, todo = plan.method, plan.dataset, plan.source, plan.todo
         self.progress(method.name, dataset, 0, len(todo))
-        for weight, scored in self.workers.map(score_batch, self._batches(method, dataset, source, todo), len(todo)):
-            rows.update(scored)
+        for weight, _ in self.workers.map(score_batch, self._batches(method, dataset, source, todo), len(todo)):
             self.progress(method.name, dataset, weight, len(todo))
+        if todo:
+            self.cache.refresh()
+
+        def again(stems: Sequence[str]) -> None:
+            """Score some of them here and now, whatever the cache says."""
+            at = {stem: index for index, stem in enumerate(source.stems)}
+            items = self._items(method, dataset, source, [at[stem] for stem in stems])
+            for _, batch in self._batches(method, dataset, source, list(items)):
+                score_batch(batch)
+
         return tuple(
-            Rows.of(protocol, self.rules.measures, [(stem, row[number]) for stem, row in rows.items()])
-            for number, protocol in enumerate(self.rules.protocols)
+            StoredRows(protocol, self.rules.measures, of_protocol, self.cache, again)
+            for protocol, of_protocol in zip(self.rules.protocols, plan.keyed, strict=True)
         )
+
+    def _items(self, method: AnyMethod, dataset: str, source: Source, indices: Sequence[int]) -> Iterator[Item]:
+        files = method.find(dataset, source).files if isinstance(method, MapFolder) else {}
+        for index in indices:
+            given = files[source.stems[index]] if isinstance(method, MapFolder) else method
+            key = given.key() if isinstance(given, MapFile) else map_key(given, source, index)
+            yield Item(index, given, key, self.rules.keys(key, source.digests(index)[1]))
 
     def _batches(
         self, method: AnyMethod, dataset: str, source: Source, todo: Sequence[Item]

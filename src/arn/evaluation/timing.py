@@ -34,4 +34,4 @@ def time_maker(method: Method, source: Source, pictures: int, cache: Cache) -> f
                 taken.append(time.perf_counter() - begun)
         return float(np.median(taken))
 
-    return float(cache.kept(key, measure))
+    return float(cache.kept(key, measure, "seconds"))

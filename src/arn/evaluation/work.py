@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from typing import Any
@@ -40,8 +41,12 @@ class Rules:
 
     def keys(self, of_map: bytes, of_mask: bytes) -> tuple[bytes, ...]:
         """What the scores of a map against a mask are known by, one key a protocol."""
+        return tuple(digest("row", *parts, of_map, of_mask) for parts in self._parts)
+
+    @cached_property
+    def _parts(self) -> list[tuple[bytes | str, ...]]:
         engine = code_version("arn.metrics", "arn.data.images", "arn.data.maps")
-        return tuple(digest("row", engine, repr(one), repr(self.measures), of_map, of_mask) for one in self.protocols)
+        return [(engine, repr(one), repr(self.measures)) for one in self.protocols]
 
 
 @dataclass(frozen=True)
@@ -66,23 +71,20 @@ class Batch:
     cache: Cache
 
 
-def score_batch(batch: Batch) -> list[tuple[str, list[NDArray[np.float64]]]]:
-    """Stem and rows, one a protocol, of each picture. Raises ArnError naming the method, data set and stem."""
-    scored = []
+def score_batch(batch: Batch) -> None:
+    """Put the rows of each picture, one a protocol, into the cache, unless they are there.
+
+    Raises ArnError naming the method, data set and stem.
+    """
     for place, (stem, item) in enumerate(zip(batch.source.stems, batch.items, strict=True)):
         levels, mask = _map_and_mask(batch, place, item)
-        rows = []
         try:
             for protocol, key in zip(batch.rules.protocols, item.keys, strict=True):
-                row = stored_row(batch.cache, key, batch.rules.measures)
-                if row is None:
+                if stored_row(batch.cache, key, batch.rules.measures) is None:
                     row = score_row(levels, mask, protocol, batch.rules.measures, stem)
-                    batch.cache.put(key, row.tobytes())
-                rows.append(row)
+                    batch.cache.put(key, row.tobytes(), "row")
         except ArnError as error:
             raise ArnError(f"{batch.method} on {batch.dataset}: {error}") from error
-        scored.append((stem, rows))
-    return scored
 
 
 def _map_and_mask(batch: Batch, place: int, item: Item) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -115,7 +117,7 @@ def stored_map(cache: Cache, key: bytes) -> NDArray[np.uint8] | None:
 def store_map(cache: Cache, key: bytes, levels: NDArray[np.uint8]) -> None:
     done, data = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert done
-    cache.put(key, data.tobytes())
+    cache.put(key, data.tobytes(), "map")
 
 
 # ----------------------------------------------------------------------------------------------------------- processes

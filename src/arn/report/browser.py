@@ -40,7 +40,7 @@ def thumbnails(shown: Shown) -> dict[str, dict[str, Any]]:
             drawn = [levels(place, shown.cache) for place in maps.values()]
             uris = [thumbnail(np.zeros_like(mask) if one is None else one) for one in (picture, mask, *drawn)]
             for key, uri in zip(keys, uris, strict=True):
-                shown.cache.put(key, uri.encode())
+                shown.cache.put(key, uri.encode(), "thumbnail")
         found[stem] = {"picture": uris[0], "mask": uris[1], "maps": dict(zip(maps, uris[2:], strict=True))}
     return found
 

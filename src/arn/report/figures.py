@@ -138,7 +138,7 @@ def _kept(cache: Cache, key: bytes, draw: Callable[[], Any]) -> list[tuple[str, 
     if len(drawn) < len(_METADATA):
         drawn = _written(draw)
         for kind, data in drawn:
-            cache.put(digest(key, kind), data)
+            cache.put(digest(key, kind), data, "figure")
     return drawn
 
 

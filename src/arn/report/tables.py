@@ -48,11 +48,11 @@ def scores_table(bench: Bench, protocol: str | None = None) -> tuple[list[str], 
 def per_image_csv(rows: Sequence[tuple[str, str, str, Rows]]) -> str:
     """One row per method, view and picture; `rows` are (method, data set, view's label, its rows)."""
     names = per_picture(rows[0][3].measures) if rows else []
-    lines = [
+    lines = (
         [method, dataset, label, table.protocol.name, stem, *map(float, values)]
         for method, dataset, label, table in rows
         for stem, *values in zip(table.stems, *(table[name] for name in names), strict=True)
-    ]
+    )
     return to_csv(["method", "dataset", "view", "protocol", "stem", *names], lines)
 
 

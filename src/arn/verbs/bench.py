@@ -17,19 +17,23 @@ from rich.console import Console
 from arn.config.compose import Composed, run_hydra
 from arn.config.instantiate import instantiate
 from arn.config.requests import BenchRequest
+from arn.config.units import size_told
 from arn.errors import ArnError
 from arn.evaluation.bench import Bench
 from arn.evaluation.cache import Cache
 from arn.evaluation.choice import choose_methods
+from arn.evaluation.file_memory import FileMemory
 from arn.evaluation.given_maps import with_found_maps
 from arn.evaluation.map_scan import methods_file
 from arn.evaluation.scoring import Part
+from arn.evaluation.upkeep import keep_up
 from arn.evaluation.work import Workers
-from arn.files import remove_if_empty, write_atomically
+from arn.files import remembering, remove_if_empty, write_atomically
 from arn.multirun.jobs import Job, Launcher, run_and_tell
 from arn.report import xlsx
 from arn.report.figures import check_style
 from arn.report.terminal import Bars
+from arn.verbs import bench_cache
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -37,6 +41,9 @@ console = Console(highlight=False, soft_wrap=True)
 def main(arguments: list[str]) -> None:
     if arguments[:1] == ["scan"]:
         scan(arguments[1:])
+        return
+    if arguments[:1] == ["cache"]:
+        bench_cache.main(arguments[1:])
         return
     run_hydra("bench", recipe, arguments, multirun=multirun)
 
@@ -126,12 +133,24 @@ def bench(request: BenchRequest, run: Path, command: str = "arn bench") -> dict[
         xlsx.check()
     if request.style is not None:
         check_style(request.style)
-    request = with_found_maps(request, console.print)
-    bench = Bench(request, choose_methods(request, console.print), console.print)
     where = request.cache
     kept = tempfile.TemporaryDirectory(prefix="arn-bench-") if where is None else contextlib.nullcontext(where)
-    with kept as folder, Workers(request.processes) as workers, Bars(console) as bars:
-        cache, scored = Cache(folder), 0
+    with kept as folder, Cache(folder) as cache:
+        with FileMemory(cache) as memory, remembering(memory):
+            content = scored_and_written(request, run, command, begun, cache)
+        entries, size = keep_up(cache, request.cache_bytes)
+    if size > 0:
+        told = f"{entries:,} entries longest out of use were dropped, {size_told(size)}"
+        console.print(f"cache: {told}: cache_limit={request.cache_limit}")
+    return content
+
+
+def scored_and_written(request: BenchRequest, run: Path, command: str, begun: float, cache: Cache) -> dict[str, Any]:
+    """As :func:`bench`; `begun` in seconds since the epoch."""
+    request = with_found_maps(request, console.print)
+    bench = Bench(request, choose_methods(request, console.print), console.print)
+    with Workers(request.processes) as workers, Bars(console) as bars:
+        scored = 0
 
         def count(method: str, dataset: str, done: int, total: int) -> None:
             nonlocal scored
