@@ -22,10 +22,10 @@ BIN := $(if $(findstring /,$(PYTHON)),$(dir $(PYTHON)),)
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep bench report predict test lint perf clean
+.PHONY: help setup train sweep bench report table1 predict test lint perf clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":[^#]*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":[^#]*## "} /^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo '  ARGS="..."     handed on: make train ARGS="network.rcl.steps=5", make test ARGS="-k attention"'
 	@echo '  PYTHON=...     use an environment of your own instead of building .venv: make train PYTHON=python'
@@ -44,6 +44,9 @@ bench: $(READY) ## Score checkpoints and map folders: make bench ARGS="datasets=
 
 report: $(READY) ## Tables, tests, figures and a page of a sweep: make report ARGS="runs=outputs/sweeps/ablation_scenes"
 	$(BIN)arn report $(ARGS)
+
+table1: $(READY) ## Measure the paper's Table 1 as far as data and weights are at hand, beside what it prints: hours on a CPU
+	$(BIN)arn table1 $(ARGS)
 
 predict: $(READY) ## Draw maps, overlays or cutouts: make predict ARGS="input=PATH output=DIR checkpoint=FILE"
 	$(BIN)arn predict $(ARGS)

@@ -18,6 +18,7 @@ VERBS = {
     "train": "train a network, score it on its test sets and draw its maps",
     "sweep": "NAME: train every job of a published sweep, skipping what is done; alone: list the sweeps",
     "bench": "score checkpoints, ONNX files and folders of maps on data sets, in one table",
+    "table1": "the paper's Table 1: what can be measured here, beside what it prints",
     "predict": "make maps, overlays or cutouts of a picture, a folder or a video",
     "serve": "make them over HTTP, and on a page that pictures are dropped on",
     "export": "write a trained network as safetensors and ONNX, checked against the checkpoint",
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             importlib.import_module("arn.verbs.sweep").multirun(rest)
             return 0
         owns_process = argv is None  # it is the command itself
-        if owns_process and verb in ("train", "bench", "predict", "serve"):
+        if owns_process and verb in ("train", "bench", "table1", "predict", "serve"):
             # Of prediction every block of a network is smaller, and pictures of 50 megapixels are larger.
             reuse_memory(2**27 if verb in ("predict", "serve") else 2**30)
         return int(importlib.import_module(f"arn.verbs.{verb}").main(rest) or 0)

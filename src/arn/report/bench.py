@@ -18,6 +18,7 @@ from arn.evaluation.scoring import map_key
 from arn.evaluation.work import Workers
 from arn.files import write_atomically
 from arn.inference.methods import MapFolder
+from arn.report import table1
 from arn.report.browser import levels, media, spread, view_rows
 from arn.report.figures import as_files, choose_rows, draw_all, grid, slug, use_style
 from arn.report.latex import latex
@@ -39,6 +40,10 @@ def write_bench(bench: Bench, content: dict[str, Any], folder: Path, cache: Cach
         "table.tex": latex(content, bench.columns, bench.request.latex).encode(),
         "bench.json": (json.dumps(content, allow_nan=False) + "\n").encode(),
     }
+    extra = []
+    if content["printed"]:
+        files |= {"table1.md": table1.markdown(content).encode(), "table1.tex": table1.latex(content).encode()}
+        extra = [table1.section(content)]
     if bench.request.xlsx:
         files["scores.xlsx"] = scores_xlsx(content)
     pictures = [Pictures(bench, dataset, cache) for dataset in bench.sources]
@@ -57,7 +62,7 @@ def write_bench(bench: Bench, content: dict[str, Any], folder: Path, cache: Cach
         write_atomically(folder / name, data)
     shown = {view_id(view): view_rows(of) for view, of in by_view}
     note = "; ".join(one.note for one in pictures if bench.request.browser and one.note)
-    write_page(folder / "index.html", content, {"view_rows": shown, "media": thumbnails, "note": note})
+    write_page(folder / "index.html", content, {"view_rows": shown, "media": thumbnails, "note": note}, extra)
 
 
 class Pictures:

@@ -178,5 +178,7 @@ def scored_and_written(request: BenchRequest, run: Path, command: str, begun: fl
         log_bench(request.logger, content, run)
     console.print(markdown(content, bench.columns))
     console.print(f"page:   {run / 'index.html'}")
+    if request.printed:
+        console.print(f"beside what is printed: {run / 'table1.md'}, table1.tex")
     console.print(f"tables: {run / 'table.md'}, table.tex, scores.csv, per_image.csv, bench.json, figures/")
     return content
