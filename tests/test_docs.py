@@ -25,7 +25,7 @@ CONFIGS = sorted(path for folder in ("conf", "sweeps") for path in (ROOT / folde
 UP_TO_WORDS = re.compile(r"""(?:"[^"]*"|'[^']*'|(?!   |: | \(|, then ).)*""")
 QUOTED = re.compile(r"""'[^']*'|"[^"]*"|\$\{\w+\}""")
 ASSIGNMENTS = re.compile(r"^(?:[A-Z_]+=\S+ )*")
-COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:arn|make) [a-z]+\b.*")
+COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:arn|make) [a-z0-9]+\b.*")
 
 
 def documented():

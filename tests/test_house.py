@@ -178,7 +178,7 @@ def test_a_config_opens_with_the_command_that_uses_it(config: Path) -> None:
         if not line.startswith("#"):
             break
         opening.append(line)
-    command = re.search(r"\b(arn|make) [a-z]+\b.*", "\n".join(opening))
+    command = re.search(r"\b(arn|make) [a-z0-9]+\b.*", "\n".join(opening))
     assert command, "no command in the opening comment"
     group = config.parent.relative_to(ROOT).as_posix().removeprefix("conf").removeprefix("/")
     if "/" in group:

@@ -70,4 +70,4 @@ def test_the_command_without_its_data(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ARN_DATA_DIR", str(tmp_path))
     assert main(["table1"]) == 2
     assert "none of DUT-OMRON, PASCAL-S, HKU-IS, ECSSD is there" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
