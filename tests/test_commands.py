@@ -32,6 +32,7 @@ SMALLER = {
     "train": TRAINING,
     "sweep": f"{TRAINING} seed=0",
     "bench": "resamples=50 timing=0 coverage=intersect workers=1",
+    "table1": "resamples=50 timing=0 coverage=intersect workers=1",
     "report": "resamples=50",
 }
 WRAPPER = """#!{bash}
