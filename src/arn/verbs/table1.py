@@ -14,6 +14,7 @@ from arn.data.layout import find_dataset
 from arn.errors import ArnError
 from arn.evaluation.results import TABLE_1_SETS
 from arn.files import remove_if_empty
+from arn.inference.exports import SHIPPED, shipped
 from arn.verbs.bench import bench
 
 
@@ -32,6 +33,7 @@ def recipe(config: DictConfig) -> None:
             raise ArnError("printed= is table1 here; arn bench does without")
         if not request.datasets:
             request = replace(request, datasets=at_hand())
+        request = replace(request, checkpoints={SHIPPED[name]: name for name in shipped()} | request.checkpoints)
         bench(request, run, shlex.join(["arn", "table1", *job.overrides.task]))
     except BaseException:
         remove_if_empty(run)
