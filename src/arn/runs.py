@@ -9,13 +9,14 @@ import contextlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from arn.config.compose import read_config
-from arn.config.identity import run_hash
+from arn.config.identity import differences, run_hash
 from arn.config.schema import to_plain
 from arn.config.upgrade import upgrade_config
 from arn.errors import ArnError
@@ -23,6 +24,23 @@ from arn.files import write_atomically
 
 if TYPE_CHECKING:
     from arn.metrics.functional import Rows
+
+
+CHANGEABLE = (
+    "optimizer.*",
+    "schedule.*",
+    "trainer.max_*",
+    "trainer.limit_test_batches",
+    "trainer.gradient_clip_*",
+    "trainer.precision",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.detect_anomaly",
+    "name",
+)
+"""What a resumed run takes from its command line. All of it is applied from the next step on."""
 
 
 class Run:
@@ -107,12 +125,14 @@ class Run:
         """The run's own config with the values of these overrides (Hydra's, `key=value`) put over it.
 
         Raises:
-            ArnError: there is no config, or an override that is more than one value of a key that is there.
+            ArnError: there is no config, or an override that is more than one value of a key that is there, or of a
+                key that a run that has begun cannot change.
         """
         try:
             config = OmegaConf.create(self.config())
         except ArnError as error:
             raise ArnError(f"resume={self.folder}: {error.told}") from error
+        before = to_plain(config)
         for override in overrides:
             key = override.partition("=")[0]
             if key.lstrip("+~") in ("resume", "plugins"):
@@ -124,7 +144,14 @@ class Run:
                     f"resume keeps the run's config; only single values can be changed, and {key} is not one"
                 )
             config.merge_with_dotlist([override])
-        return {**to_plain(config), "resume": str(self.folder)}
+        after = to_plain(config)
+        for key in differences(before, after):
+            if not any(fnmatchcase(key, changeable) for changeable in CHANGEABLE):
+                raise ArnError(
+                    f"resume={self.folder} keeps {key} as it was trained with; what can change is "
+                    f"{', '.join(CHANGEABLE)}, and what is logged or shown. Start another run for the rest"
+                )
+        return {**after, "resume": str(self.folder)}
 
     def record(self) -> dict[str, Any] | None:
         """The record of a finished run; None where there is none, or half of one."""

@@ -34,6 +34,12 @@ class Composed:
     experiment: str | None = None  # the chosen config of conf/experiment
 
 
+class FreshFolder:
+    """Whether Hydra made the folder of this command's run: what was there before is not ours to take away."""
+
+    run = False
+
+
 class SweepFolder:
     """A callback of Hydra's that remembers the folder that it makes for a multirun, before any job was composed."""
 
@@ -44,6 +50,12 @@ class SweepFolder:
         if name.startswith("on_"):
             return lambda *_, **__: None
         raise AttributeError(name)
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        HydraConfig.instance().set_config(config)  # as Hydra does after this, and the folder's name wants it
+        FreshFolder.run = not Path(str(config.hydra.run.dir)).exists()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(str(config.hydra.sweep.dir))
