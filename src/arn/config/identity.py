@@ -21,6 +21,10 @@ UNSEEN = ("panels", "trainer.log_every_n_steps", "checkpoint.minutes", "data.wor
 """Keys of what is shown, kept or done at once, which no weight and no score depends on either."""
 
 
+LATER = ("data.masks",)
+"""Keys that came after runs were made: null, they are as if they were not there."""
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
     """12 hexadecimal digits that two resolved configs share only if they are equal."""
     return hashlib.sha256(json.dumps(to_plain(config), sort_keys=True).encode()).hexdigest()[:12]
@@ -42,7 +46,12 @@ def _computed(config: Mapping[str, Any]) -> dict[str, Any]:
     def kept(node: Any, place: str = "") -> Any:
         if not isinstance(node, Mapping):
             return node
-        return {key: kept(one, f"{place}{key}.") for key, one in node.items() if f"{place}{key}" not in ASIDE + UNSEEN}
+        places = {key: f"{place}{key}" for key in node}
+        return {
+            key: kept(one, f"{places[key]}.")
+            for key, one in node.items()
+            if places[key] not in ASIDE + UNSEEN and not (places[key] in LATER and one is None)
+        }
 
     computed: dict[str, Any] = kept(upgrade_config(to_plain(config)))
     return computed

@@ -20,6 +20,7 @@ from arn.config.instantiate import instantiate, to_plain
 from arn.config.requests import TrainRequest
 from arn.data.catalogue import data_root
 from arn.data.datamodule import SaliencyDataModule
+from arn.errors import ArnError
 from arn.files import write_atomically
 from arn.inference.predictor import Predictor
 from arn.inference.weights import build_network, load_network, load_weights, read_checkpoint
