@@ -26,7 +26,7 @@ Mask = NDArray[np.uint8]  # H x W; a map likewise
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
-    | {".avif", ".heic", ".heif"}
+    | {".avif", ".heic", ".heif", ".jfif", ".jpe", ".jif", ".jp2", ".tga"}
 )
 _JPEG = b"\xff\xd8\xff"
 _HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})

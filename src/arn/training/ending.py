@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from arn.errors import ArnError, Interrupted
 from arn.files import remove_if_empty
 from arn.inference.weights import read_checkpoint
+from arn.multirun.jobs import quoted
 from arn.runs import Run, first_rank
 from arn.training.stopping import Signals
 
@@ -54,6 +56,8 @@ def ending_well(run: Run, fresh: bool) -> Iterator[Signals]:
         _forget(run, fresh)
         raise ArnError(f"cannot write to the run's folder {run}: {error.strerror or error}") from error
     except RuntimeError as error:
+        if signals.asked is not None:  # loader processes or ranks heard it, too, and were sooner
+            raise Interrupted(signals.asked, how_to_go_on(run, fresh, signals.asked)) from error
         told = _explained(str(error), run)
         if told is None:
             raise
@@ -74,7 +78,13 @@ def how_to_go_on(run: Run, fresh: bool, number: int) -> str:
         step = f"the first {read_checkpoint(run.last)['global_step']} steps are"
     except ArnError:
         step = "the run is"
-    return f"{word}: {step} saved in {run.last}, and {shlex.join(['arn', 'train', f'resume={run}'])} goes on"
+    return f"{word}: {step} saved in {run.last}, and {go_on(run)} goes on"
+
+
+def go_on(run: Run) -> str:
+    """The command, as a shell and Hydra's grammar take the folder's name."""
+    plain = re.fullmatch(r"[\w./:@+-]+", str(run), re.ASCII)
+    return shlex.join(["arn", "train", f"resume={run if plain else quoted(str(run))}"])
 
 
 def _forget(run: Run, fresh: bool) -> None:
@@ -86,7 +96,7 @@ def _forget(run: Run, fresh: bool) -> None:
 
 def _explained(error: str, run: Run) -> str | None:
     """In one line, what torch says when another process of a training is gone; None for anything else."""
-    again = f"arn train resume={run} goes on" if run.begun else "start it again"
+    again = f"{go_on(run)} goes on" if run.begun else "start it again"
     if "DataLoader worker" in error or "shared memory" in error or "shm" in error:
         why = "for want of memory or of room in /dev/shm, most likely"
         return f"a loader process ended ({why}): fewer data.workers want less, data.workers=0 none; {again}"

@@ -40,4 +40,10 @@ class History:
         )
 
 
+def epochs_done(checkpoint: Mapping[str, Any]) -> int:
+    """Whole epochs behind a checkpoint; 0 of a network that learned without steps."""
+    loop = checkpoint.get("loops", {}).get("fit_loop", {})
+    return int(loop.get("epoch_progress", {}).get("current", {}).get("processed", 0))
+
+
 NO_HISTORY = History("", "random")

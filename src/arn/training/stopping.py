@@ -17,6 +17,8 @@ from arn.errors import Interrupted
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 """Ctrl-C; what a system that shuts down, a sweep or SLURM sends; what SLURM sends where a job asked to be warned."""
 
+PATIENCE = 20  # seconds that a loader process outlives SIGTERM, where its parent does not end it before
+
 
 class Signals:
     """Hears of ending signals while it is held.
@@ -62,8 +64,9 @@ class Signals:
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:  # a loader process, which has this handler from the fork
             if number == signal.SIGTERM:
-                signal.signal(number, signal.SIG_DFL)
-                os.kill(os.getpid(), number)
+                signal.alarm(
+                    PATIENCE
+                )  # whose end is the process's: SLURM means its parent too, which wants the step's end
             return  # of the rest its parent hears, too
         if not self._waits:
             raise Interrupted(number)

@@ -63,13 +63,21 @@ def build_trainer(
         default_root_dir=run.folder,
         callbacks=callbacks,
         logger=[logger.lightning for logger in loggers],
-        profiler=instantiate(request.profiler, "profiler") if request.profiler else None,
+        profiler=_profiler(request, run),
         plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,  # our own samplers neither pad nor repeat
         num_sanity_val_steps=0,
         enable_progress_bar=interactive,
         enable_model_summary=False,
     )
+
+
+def _profiler(request: TrainRequest, run: Run) -> Any:
+    profiler = request.profiler
+    if not profiler:
+        return None
+    place = {"dirpath": str(run.folder)} if profiler.get("dirpath", "") is None else {}
+    return instantiate({**profiler, **place}, "profiler")
 
 
 def count_steps(datamodule: SaliencyDataModule, trainer: Mapping[str, Any]) -> int:

@@ -35,7 +35,7 @@ from arn.runs import Run
 from arn.training import gradient_free
 from arn.training.callbacks import SameConfig, Throughput
 from arn.training.ending import check_resume, ending_well
-from arn.training.history import History
+from arn.training.history import History, epochs_done
 from arn.training.outcome import Outcome, baselines, judge, machine, seconds_per_map
 from arn.training.panels import draw_test_panels
 from arn.training.stopping import Signals
@@ -124,9 +124,9 @@ def build(training: Training, last: Path | None) -> tuple[SaliencyTask, Saliency
     if last is not None:
         checkpoint = read_checkpoint(last)
         history = History.to_go_on(checkpoint, training.config, training.command)
-        epochs = request.trainer["max_epochs"]
-        if epochs is not None and 0 <= epochs < int(checkpoint["epoch"]):
-            raise ArnError(f"trainer.max_epochs={epochs}: {last} has {checkpoint['epoch']} behind it")
+        epochs, done = request.trainer["max_epochs"], epochs_done(checkpoint)
+        if epochs is not None and 0 <= epochs < done:
+            raise ArnError(f"trainer.max_epochs={epochs}: {last} has {done} behind it")
     else:
         history = History(training.command, start_weights(request, network))
     return SaliencyTask(
