@@ -142,6 +142,7 @@ def _end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
+        os.write(2, b"arn: the process that started this one is gone: ended\n")
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="arn-parent", daemon=True).start()

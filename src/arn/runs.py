@@ -20,7 +20,7 @@ from arn.config.identity import differences, run_hash
 from arn.config.schema import to_plain
 from arn.config.upgrade import upgrade_config
 from arn.errors import ArnError
-from arn.files import write_atomically
+from arn.files import check_unclaimed, write_atomically
 
 if TYPE_CHECKING:
     from arn.metrics.functional import Rows
@@ -160,6 +160,20 @@ class Run:
         except (OSError, ValueError):
             return None
         return record if isinstance(record, dict) else None
+
+    def check_free(self) -> None:
+        """Raises ArnError where a new training would write over something: another run, or files that are none of it."""
+        if self.finished or self.begun:
+            raise ArnError(
+                f"{self.folder} holds a run: arn train resume={self.folder} goes on with it, hydra.run.dir=PATH "
+                "starts another elsewhere"
+            )
+        names = [path.name for path in vars(self).values() if isinstance(path, Path) and path.parent == self.folder]
+        try:
+            ours = {"network", "data", "trainer"} <= self.config().keys()
+        except ArnError:
+            ours = False
+        check_unclaimed(self.folder, [name for name in names if name != self.lock_file.name], ours, "hydra.run.dir")
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write the config. An earlier record goes: until the next one, the run is not finished."""

@@ -178,7 +178,9 @@ def _compose(job: Callable[[DictConfig], object], primary: Path) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ if error.__cause__ is not None else error
         lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
-        lines = list(dict.fromkeys(line for line in lines if not line.startswith(("full_key", "object_type"))))
+        # What Hydra advises for an unknown key, to add it with a +, is refused by ours.
+        unwanted = ("full_key", "object_type", "To append to your config use")
+        lines = list(dict.fromkeys(line for line in lines if not line.startswith(unwanted)))
         raise ArnError("; ".join(lines)) from error
     except BrokenPipeError:
         raise

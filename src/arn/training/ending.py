@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import signal
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,10 @@ def ending_well(run: Run, fresh: bool) -> Iterator[Signals]:
         raise
     except OSError as error:
         _forget(run, fresh)
+        if error.filename is None and _in_processes(error):
+            raise ArnError(
+                f"data.workers: no room for them in /dev/shm ({error.strerror}); data.workers=0 wants none"
+            ) from error
         raise ArnError(f"cannot write to the run's folder {run}: {error.strerror or error}") from error
     except RuntimeError as error:
         if signals.asked is not None:  # loader processes or ranks heard it, too, and were sooner
@@ -94,6 +99,12 @@ def _forget(run: Run, fresh: bool) -> None:
         remove_if_empty(run.folder.parent)
 
 
+def _in_processes(error: OSError) -> bool:
+    """Whether it was raised where loader processes are made or spoken with."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return any(part in file for file in files for part in ("/multiprocessing/", "/torch/utils/data/"))
+
+
 def _explained(error: str, run: Run) -> str | None:
     """In one line, what torch says when another process of a training is gone; None for anything else."""
     again = f"{go_on(run)} goes on" if run.begun else "start it again"
@@ -101,5 +112,5 @@ def _explained(error: str, run: Run) -> str | None:
         why = "for want of memory or of room in /dev/shm, most likely"
         return f"a loader process ended ({why}): fewer data.workers want less, data.workers=0 none; {again}"
     if any(word in error for word in ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL")):
-        return f"another rank of this training is gone ({error.splitlines()[0][:120]}); {again}"
+        return f"another rank of this training is gone; its own words, or the system's of memory, say why: {again}"
     return None

@@ -86,6 +86,16 @@ def check_output(output: Path) -> None:
     others = sorted(path.name for path in output.iterdir() if path.name not in FILES) if output.is_dir() else []
     if others:
         raise ArnError(f"output={output} holds other files ({others[0]}); name a folder of the export's own")
+    if output.is_dir() and any(output.iterdir()) and not _is_export(output):
+        raise ArnError(f"output={output} holds another program's files; name a folder of the export's own")
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        described = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(described, dict) and described.get("format") in (EXPORT_FORMAT, TTA_FORMAT)
 
 
 def describe(network: SaliencyNetwork, config: Mapping[str, Any], weights: Path, half: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import shlex
 import time
 from dataclasses import dataclass, field
@@ -26,12 +27,12 @@ from arn.inference.predictor import Predictor
 from arn.inference.weights import build_network, load_network, load_weights, read_checkpoint
 from arn.loggers import Place, RunLogger, open_loggers
 from arn.metrics.measures import labels
-from arn.multirun.jobs import check_expected
+from arn.multirun.jobs import PARENT, check_expected
 from arn.networks import check_batch_norm, count_parameters
 from arn.networks.base import GradientFreeNetwork, Pretrained, SaliencyNetwork
 from arn.report import terminal
 from arn.report.runs import write_rows
-from arn.runs import Run
+from arn.runs import Run, first_rank
 from arn.training import gradient_free
 from arn.training.callbacks import SameConfig, Throughput
 from arn.training.ending import check_resume, ending_well
@@ -83,11 +84,15 @@ def train(training: Training) -> float:
     set_up_process(request.seed)
     # What can be wrong with the data or the config is found before anything is written.
     last = run.resume_point() if request.resume else None
+    if last is None and first_rank():
+        run.check_free()
     task, datamodule = build(training, last)
     with open_loggers(request.logger, Place(run.folder, "train", request.sweep)) as loggers:
         same_config = SameConfig(training.config, run.folder)
         first = [same_config, Throughput()]
         trainer = build_trainer(request, run, loggers, first, training.signals, task.history.changed)
+        if trainer.world_size > 1:
+            os.environ[PARENT] = "1"  # the ranks that it starts end with it, even where they wait for it
         if datamodule.batch_size == trainer.world_size:
             check_batch_norm(task.network, datamodule.sizes.smallest, request.freeze_backbone_norm)
         split_hash = None  # of drawn scenes there is none
