@@ -162,7 +162,7 @@ class Run:
         return record if isinstance(record, dict) else None
 
     def check_free(self) -> None:
-        """Raises ArnError where a new training would write over something: another run, or files that are none of it."""
+        """Raises ArnError where a new training would write over something: a run, or other files."""
         if self.finished or self.begun:
             raise ArnError(
                 f"{self.folder} holds a run: arn train resume={self.folder} goes on with it, hydra.run.dir=PATH "
