@@ -103,10 +103,10 @@ def read_mask(path: Path, meaning: Meaning | None = None) -> Mask:
     colours.
     """
     data = read_bytes(path)
-    jpeg = data.startswith(_JPEG)
+    noisy = data.startswith(_JPEG)
     if meaning is not None:
-        return meaning.mask(path, _values(path, data), jpeg)
-    return plain_mask(path, _levels(path, data), jpeg)
+        return meaning.mask(path, _values(path, data), noisy)
+    return plain_mask(path, _levels(path, data), noisy or _channels_differ(data))
 
 
 def read_ignored(path: Path, meaning: Meaning) -> NDArray[np.bool_]:
@@ -117,6 +117,17 @@ def read_ignored(path: Path, meaning: Meaning) -> NDArray[np.bool_]:
 def _levels(path: Path, data: bytes) -> Mask:
     decoded = decode_gray_png(data)
     return gray_levels(path, _open(path, data)) if decoded is None else decoded
+
+
+def _channels_differ(data: bytes) -> bool:
+    """Whether a mask is stored in colour and is gray but for what an encoder did: none of its values is exact."""
+    if _is_ordinary_png(data):
+        return False
+    with _opened(Path(), data) as image:
+        if image.mode not in ("RGB", "RGBA"):
+            return False
+        colours = np.array(image.convert("RGB"))
+    return bool((colours != colours[:, :, :1]).any())
 
 
 def _values(path: Path, data: bytes) -> Mask:

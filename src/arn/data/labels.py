@@ -53,24 +53,24 @@ class Meaning:
             groups[word].add(number)
         return cls(**{word: frozenset(values) for word, values in groups.items()})
 
-    def mask(self, path: Path, values: NDArray[np.uint8], jpeg: bool) -> NDArray[np.uint8]:
+    def mask(self, path: Path, values: NDArray[np.uint8], noisy: bool) -> NDArray[np.uint8]:
         """0..255; what is ignored is 0. Raises ArnError where what is left says nothing by itself."""
         if self.object:
             return (np.isin(values, list(self.object)) * np.uint8(255)).astype(np.uint8)
         aside = np.isin(values, [*self.ignore, *self.background])
-        return plain_mask(path, np.where(aside, 0, values).astype(np.uint8), jpeg)
+        return plain_mask(path, np.where(aside, 0, values).astype(np.uint8), noisy)
 
     def ignored(self, values: NDArray[np.uint8]) -> NDArray[np.bool_]:
         return np.isin(values, list(self.ignore))
 
 
-def plain_mask(path: Path, values: NDArray[np.uint8], jpeg: bool = False) -> NDArray[np.uint8]:
-    """0 and 1 as 0 and 255, 0 and 255 and gray levels as they are. In JPEG all values are levels: a 1 is noise.
+def plain_mask(path: Path, values: NDArray[np.uint8], noisy: bool = False) -> NDArray[np.uint8]:
+    """0 and 1 as 0 and 255, 0 and 255 and gray levels as they are; ``noisy``, as JPEG is: all values are levels.
 
     Gray levels are at least eight, as soft outlines have, or twelfths of 255, as PASCAL-S has. Raises ArnError naming
     the values for others.
     """
-    if jpeg:
+    if noisy:
         return values
     counts = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [256], [0, 256]).ravel()
     present = np.flatnonzero(counts)
