@@ -177,3 +177,14 @@ def test_a_signal_ends_it_between_two_steps_with_a_word(tmp_path, plain_override
     assert f"the first {saved} steps are saved" in told
     assert main(["train", f"resume={run}", f"trainer.max_steps={saved + 1}"]) == 0
     assert checkpoint(run)["global_step"] == saved + 1
+
+
+def test_a_new_training_writes_over_no_run_and_nothing_else(begun, tmp_path, plain_overrides, capsys):
+    assert train(begun, *plain_overrides) == 2
+    assert "holds a run: arn train resume=" in capsys.readouterr().err
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "config.yaml").write_text("of: mine\n")
+    assert train(mine, *plain_overrides) == 2
+    assert "config.yaml of something else" in capsys.readouterr().err
+    assert [path.name for path in mine.iterdir()] == ["config.yaml"]
