@@ -188,6 +188,11 @@ def _compose(job: Callable[[DictConfig], object], primary: Path) -> None:
         raise ArnError(f"{error.strerror or error}: {error.filename or 'the output folder'}") from error
 
 
+def quoted(path: Path | str) -> str:
+    """A path or a text as a value in Hydra's grammar, whatever characters it holds."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def read_config(path: Path) -> Any:
     """A YAML file as it is. Raises ArnError naming it."""
     try:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from arn.config.compose import quoted
 from arn.errors import ArnError, Interrupted
 from arn.files import remove_if_empty
 from arn.inference.weights import read_checkpoint
-from arn.multirun.jobs import quoted
 from arn.runs import Run, first_rank
 from arn.training.stopping import Signals
 

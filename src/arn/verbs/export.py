@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,6 +62,7 @@ def recipe(config: DictConfig) -> None:
         weights = stored(network, request.half, request.float32_up_to)
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+        shutil.copymode(folder / "config.json", folder / "model.safetensors")  # safetensors keeps it to the user
         # From here on with what was read back: the ONNX file and the checks are of the files, not of the memory.
         again, config_again = load_network(folder)
         write_onnx(with_tta(again, config_again["tta"]), folder / "model.onnx", onnx_metadata(described))
