@@ -22,7 +22,7 @@ BIN := $(if $(findstring /,$(PYTHON)),$(dir $(PYTHON)),)
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep bench report table1 predict test lint perf clean
+.PHONY: help setup train sweep bench report table1 predict test lint perf faults clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":[^#]*## "} /^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ lint: $(READY) ## Check style, formatting, types and the direction of imports
 
 perf: $(READY) ## Time the hot paths against their references and print a table
 	$(PYTHON) -m perf $(ARGS)
+
+faults: $(READY) ## Kill small trainings at every moment, twice, and compare them with undisturbed ones (20 minutes)
+	$(PYTHON) tests/faults/kills.py $(ARGS)
 
 clean: ## Remove caches and build products; outputs/, data/ and .venv stay
 	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

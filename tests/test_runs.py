@@ -98,8 +98,10 @@ def test_the_point_to_resume_from_is_whole(run):
 
 
 def test_single_values_change_when_a_run_is_resumed(run):
-    config = run.config_to_resume(["resume=here", "optimizer.lr=0.5", "seed=3"])
-    assert config == {**CONFIG, "optimizer": {"lr": 0.5}, "seed": 3, "resume": str(run)}
+    config = run.config_to_resume(["resume=here", "optimizer.lr=0.5", f"seed={CONFIG['seed']}"])
+    assert config == {**CONFIG, "optimizer": {"lr": 0.5}, "resume": str(run)}
+    with pytest.raises(ArnError, match="keeps seed as it was trained with"):
+        run.config_to_resume(["seed=3"])
     for override in ("optimizer=sgd", "optimizer.nowhere=1", "+new=1", "data.sizes=null"):
         with pytest.raises(ArnError, match="only single values"):
             run.config_to_resume([override])

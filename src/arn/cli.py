@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from arn.errors import ArnError
+from arn.errors import ArnError, Interrupted
 from arn.inference.allocation import reuse_memory
 
 VERBS = {
@@ -38,7 +38,7 @@ _USAGE = """usage: arn VERB [key=value ...]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The console command. Returns the exit status: 0 done, 2 something the user can mend, 130 interrupted."""
+    """The console command. Returns the exit status: 0 done, 2 something the user can mend, 128 + n: by signal n."""
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_USAGE.format(verbs="\n".join(f"  {verb:<9} {what}" for verb, what in VERBS.items())))
@@ -78,6 +78,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `arn ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Interrupted as signalled:
+        print(f"arn {verb}: {signalled.told}", file=sys.stderr)
+        return signalled.status
     except KeyboardInterrupt:
         print(f"arn {verb}: interrupted", file=sys.stderr)
         return 130
@@ -140,6 +143,7 @@ def _end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
+        os.write(2, b"arn: the process that started this one is gone: ended\n")
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="arn-parent", daemon=True).start()

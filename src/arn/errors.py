@@ -1,6 +1,8 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions that the command line knows: what a user can mend, and what was stopped by a signal."""
 
 from __future__ import annotations
+
+import signal
 
 
 class ArnError(Exception):
@@ -15,3 +17,15 @@ class ArnError(Exception):
     def told(self) -> str:
         """The message alone: a loader process hands its exceptions on with their whole traceback as text."""
         return str(self).rpartition(f"{type(self).__module__}.{type(self).__name__}: ")[2].strip()
+
+
+class Interrupted(BaseException):
+    """A signal ended the command. ``status`` is the exit status that shells give it, ``told`` the word to end with.
+
+    Not an `Exception`, as little as KeyboardInterrupt is one: nothing that expects errors may take it for one.
+    """
+
+    def __init__(self, number: int, told: str | None = None) -> None:
+        super().__init__(number)
+        self.number, self.status = number, 128 + number
+        self.told = told or ("interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}")

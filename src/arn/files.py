@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,6 +39,21 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArnError(f"output={folder} cannot be made: {error.strerror}") from error
+
+
+def check_unclaimed(folder: Path, names: Iterable[str], ours: bool, key: str) -> None:
+    """Raises ArnError where files of these names, in any case, lie in a folder that is not ``ours``.
+
+    Args:
+        ours: this program wrote what is there, and may write it anew.
+        key: that named the folder, for the message.
+    """
+    wanted = {name.casefold() for name in names}
+    there = (
+        [] if ours or not folder.is_dir() else sorted(p.name for p in folder.iterdir() if p.name.casefold() in wanted)
+    )
+    if there:
+        raise ArnError(f"{key}={folder} holds {listed(there)} of something else; name another folder")
 
 
 def remove_if_empty(folder: Path) -> None:

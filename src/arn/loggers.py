@@ -373,6 +373,8 @@ def open_loggers(chosen: Mapping[str, Any] | None, place: Place) -> Iterator[lis
             missing = [package for package in packages if importlib.util.find_spec(package) is None]
             if missing:
                 raise ArnError(f"logger={name} needs {', '.join(missing)}: pip install 'arn-saliency[{extra}]'")
+            if entry.get("save_dir", "") is None:  # said now, as a run may have been moved since its config was written
+                entry = {**entry, "save_dir": str(place.folder)}
             made = instantiate(entry, f"logger.{name}", **adapter.arguments(place, entry))
             loggers.append(adapter(made, place))
         yield loggers

@@ -9,20 +9,38 @@ import contextlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from arn.config.compose import read_config
-from arn.config.identity import run_hash
+from arn.config.identity import differences, run_hash
 from arn.config.schema import to_plain
 from arn.config.upgrade import upgrade_config
 from arn.errors import ArnError
-from arn.files import write_atomically
+from arn.files import check_unclaimed, write_atomically
 
 if TYPE_CHECKING:
     from arn.metrics.functional import Rows
+
+
+CHANGEABLE = (
+    "optimizer.*",
+    "schedule.*",
+    "trainer.max_*",
+    "trainer.limit_test_batches",
+    "trainer.gradient_clip_*",
+    "trainer.precision",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.detect_anomaly",
+    "name",
+)
+"""What a resumed run takes from its command line. All of it is applied from the next step on."""
 
 
 class Run:
@@ -107,12 +125,14 @@ class Run:
         """The run's own config with the values of these overrides (Hydra's, `key=value`) put over it.
 
         Raises:
-            ArnError: there is no config, or an override that is more than one value of a key that is there.
+            ArnError: there is no config, or an override that is more than one value of a key that is there, or of a
+                key that a run that has begun cannot change.
         """
         try:
             config = OmegaConf.create(self.config())
         except ArnError as error:
             raise ArnError(f"resume={self.folder}: {error.told}") from error
+        before = to_plain(config)
         for override in overrides:
             key = override.partition("=")[0]
             if key.lstrip("+~") in ("resume", "plugins"):
@@ -124,7 +144,14 @@ class Run:
                     f"resume keeps the run's config; only single values can be changed, and {key} is not one"
                 )
             config.merge_with_dotlist([override])
-        return {**to_plain(config), "resume": str(self.folder)}
+        after = to_plain(config)
+        for key in differences(before, after):
+            if not any(fnmatchcase(key, changeable) for changeable in CHANGEABLE):
+                raise ArnError(
+                    f"resume={self.folder} keeps {key} as it was trained with; what can change is "
+                    f"{', '.join(CHANGEABLE)}, and what is logged or shown. Start another run for the rest"
+                )
+        return {**after, "resume": str(self.folder)}
 
     def record(self) -> dict[str, Any] | None:
         """The record of a finished run; None where there is none, or half of one."""
@@ -133,6 +160,20 @@ class Run:
         except (OSError, ValueError):
             return None
         return record if isinstance(record, dict) else None
+
+    def check_free(self) -> None:
+        """Raises ArnError where a new training would write over something: a run, or other files."""
+        if self.finished or self.begun:
+            raise ArnError(
+                f"{self.folder} holds a run: arn train resume={self.folder} goes on with it, hydra.run.dir=PATH "
+                "starts another elsewhere"
+            )
+        names = [path.name for path in vars(self).values() if isinstance(path, Path) and path.parent == self.folder]
+        try:
+            ours = {"network", "data", "trainer"} <= self.config().keys()
+        except ArnError:
+            ours = False
+        check_unclaimed(self.folder, [name for name in names if name != self.lock_file.name], ours, "hydra.run.dir")
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write the config. An earlier record goes: until the next one, the run is not finished."""

@@ -17,10 +17,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from arn.classical.common import Frame, Map, check_picture, find_frame, min_max, resize_map, resize_picture
+from arn.compiled import njit
 
 LONG_SIDE = 300  # pixels; released code: the longer side of the picture that the distances are computed on
 MEDIAN = 5  # pixels; released code: side of the median filter on each channel

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from arn.classical.common import check_picture, lab, region_means
 from arn.classical.slic import slic
+from arn.compiled import njit
 
 SIDE = 48
 """Overlaps of regions of different hierarchies are measured on a grid of that side."""

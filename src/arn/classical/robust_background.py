@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from numba import njit
 from numpy.typing import NDArray
 
 from arn.classical.common import Frame, Map, Picture, check_picture, find_frame, lab, min_max, otsu
 from arn.classical.slic import slic
+from arn.compiled import njit
 
 SUPERPIXEL = 600.0  # pixels in one superpixel; released code
 COMPACTNESS = 20.0  # released code

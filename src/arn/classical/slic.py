@@ -8,8 +8,9 @@ memory of the paper.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from arn.compiled import njit
 
 ITERATIONS = 10  # from memory of the paper: enough for most pictures
 SMALLEST = 0.25  # from memory of the authors' code: smaller connected pieces, as a share of a grid cell, are merged

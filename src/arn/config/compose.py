@@ -34,6 +34,12 @@ class Composed:
     experiment: str | None = None  # the chosen config of conf/experiment
 
 
+class FreshFolder:
+    """Whether Hydra made the folder of this command's run: what was there before is not ours to take away."""
+
+    run = False
+
+
 class SweepFolder:
     """A callback of Hydra's that remembers the folder that it makes for a multirun, before any job was composed."""
 
@@ -44,6 +50,12 @@ class SweepFolder:
         if name.startswith("on_"):
             return lambda *_, **__: None
         raise AttributeError(name)
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        HydraConfig.instance().set_config(config)  # as Hydra does after this, and the folder's name wants it
+        FreshFolder.run = not Path(str(config.hydra.run.dir)).exists()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = Path(str(config.hydra.sweep.dir))
@@ -166,12 +178,19 @@ def _compose(job: Callable[[DictConfig], object], primary: Path) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ if error.__cause__ is not None else error
         lines = [line.strip() for line in f"{error}\n{cause}".splitlines() if line.strip()]
-        lines = list(dict.fromkeys(line for line in lines if not line.startswith(("full_key", "object_type"))))
+        # What Hydra advises for an unknown key, to add it with a +, is refused by ours.
+        unwanted = ("full_key", "object_type", "To append to your config use")
+        lines = list(dict.fromkeys(line for line in lines if not line.startswith(unwanted)))
         raise ArnError("; ".join(lines)) from error
     except BrokenPipeError:
         raise
     except OSError as error:
         raise ArnError(f"{error.strerror or error}: {error.filename or 'the output folder'}") from error
+
+
+def quoted(path: Path | str) -> str:
+    """A path or a text as a value in Hydra's grammar, whatever characters it holds."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def read_config(path: Path) -> Any:

@@ -21,6 +21,10 @@ UNSEEN = ("panels", "trainer.log_every_n_steps", "checkpoint.minutes", "data.wor
 """Keys of what is shown, kept or done at once, which no weight and no score depends on either."""
 
 
+LATER = ("data.masks",)
+"""Keys that came after runs were made: null, they are as if they were not there."""
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
     """12 hexadecimal digits that two resolved configs share only if they are equal."""
     return hashlib.sha256(json.dumps(to_plain(config), sort_keys=True).encode()).hexdigest()[:12]
@@ -28,13 +32,37 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 def run_hash(config: Mapping[str, Any]) -> str:
     """:func:`config_hash` of what a run computes, without `ASIDE` and `UNSEEN`, however its keys were spelled."""
+    return config_hash(_computed(config))
 
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What two configs compute differently: ``{"optimizer.lr": [0.001, 0.0001]}``, None for a key that one lacks."""
+    one, other = (_leaves(_computed(config)) for config in (before, after))
+    keys = dict.fromkeys([*one, *other])
+    return {key: [one.get(key), other.get(key)] for key in keys if one.get(key) != other.get(key)}
+
+
+def _computed(config: Mapping[str, Any]) -> dict[str, Any]:
     def kept(node: Any, place: str = "") -> Any:
         if not isinstance(node, Mapping):
             return node
-        return {key: kept(one, f"{place}{key}.") for key, one in node.items() if f"{place}{key}" not in ASIDE + UNSEEN}
+        places = {key: f"{place}{key}" for key in node}
+        return {
+            key: kept(one, f"{places[key]}.")
+            for key, one in node.items()
+            if places[key] not in ASIDE + UNSEEN and not (places[key] in LATER and one is None)
+        }
 
-    return config_hash(kept(upgrade_config(to_plain(config))))
+    computed: dict[str, Any] = kept(upgrade_config(to_plain(config)))
+    return computed
+
+
+def _leaves(node: Any, place: str = "") -> dict[str, Any]:
+    if not isinstance(node, Mapping) or not node:
+        return {place: node}
+    return {
+        leaf: value for key, one in node.items() for leaf, value in _leaves(one, f"{place}.{key}".lstrip(".")).items()
+    }
 
 
 def run_name(network: str, config: Mapping[str, Any]) -> str:

@@ -137,6 +137,7 @@ class BenchRequest(Request):
     maps: Any = field(default_factory=dict)
     methods_file: str | None = None
     trained_on: dict[str, Any] = field(default_factory=dict)
+    masks: dict[Any, Any] = field(default_factory=dict)
     measures: Any = "all"
     printed: str | None = None
     coverage: str = "strict"
@@ -167,7 +168,7 @@ class BenchRequest(Request):
         for key in ("datasets", "methods", "protocol", "columns"):  # a list, or one name as it is
             if isinstance(plain.get(key), str):
                 plain[key] = [plain[key]]
-        for key in ("checkpoints", "onnx", "maps", "trained_on"):
+        for key in ("checkpoints", "onnx", "maps", "trained_on", "masks"):
             plain[key] = plain.get(key) or {}
             if not isinstance(plain[key], dict | str if key == "maps" else dict):
                 raise ArnError(f"{key} takes names: {key}={{NAME: VALUE}}, not {plain[key]!r}")

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, default_convert
 
 from arn.data.datasets import EvaluationSet, ResumableLoader, SizeSchedule, TrainingSet, collate_evaluation
+from arn.data.labels import Meaning
 from arn.data.layout import Pair, find_dataset
 from arn.data.samplers import EpochSampler, shard
 from arn.data.sources import SCENES, PairSource, SceneSource, Source, find_source
@@ -40,6 +41,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         seed: of split, order and augmentation.
         reduced: decode large JPEGs of the training set at a fraction, large enough for the cache or for the smallest
             crop of the largest size; pictures below twice that, of validation and of test are decoded whole.
+        masks: what values of masks stand for, ``{1: object, 2: background}``, where they do not say it themselves.
 
     Raises ArnError, naming ``data.KEY``, for a number out of its range; :meth:`setup` for a set that cannot be read.
     """
@@ -65,6 +67,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         augment: Annotated[Mapping[str, Any] | None, Augmentation] = None,
         seed: int = 0,
         reduced: bool = True,
+        masks: Mapping[int, str] | None = None,
     ) -> None:
         super().__init__()
         self.train_names, self.test_names = (
@@ -85,6 +88,9 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.batch_size, self.eval_batch_size, self.seed = batch_size, eval_batch_size, seed
         self.asked_workers, self.start_method = workers, start_method
         self.cache, self.reduced = cache, reduced
+        self.meaning = Meaning.of("data.masks", masks)
+        if self.meaning is not None and self.meaning.ignore:
+            raise ArnError("data.masks: a loss counts every pixel; say object or background of each value, not ignore")
         self.augmentation = Augmentation(**(augment or {}), seed=seed)
         self.stems: dict[str, dict[str, list[str]]] = {}
         self.test_sources: dict[str, Source] = {}
@@ -123,12 +129,14 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.stems |= {"train": {joined: train}, "val": {joined: val}}
         # A side, px, that a training picture must have for nothing to be enlarged.
         needed = self.cache or math.ceil(self.sizes.largest / self.augmentation.crop)
-        self.training_source = PairSource([keyed[stem] for stem in train], train, needed if self.reduced else None)
-        self.validation_source = PairSource([keyed[stem] for stem in val], val)
+        self.training_source = PairSource(
+            [keyed[stem] for stem in train], train, needed if self.reduced else None, self.meaning
+        )
+        self.validation_source = PairSource([keyed[stem] for stem in val], val, meaning=self.meaning)
 
     def _test_source(self, name: str) -> Source:
         if not name.endswith("@rest"):
-            return find_source(name, self.test_limit)
+            return find_source(name, self.test_limit, self.meaning)
         of = name.removesuffix("@rest")
         if of not in self.stems.get("rest", {}):
             raise ArnError(f"data.test={name}: only data.split=paper leaves a rest, of MSRA10K and DUT-OMRON")

@@ -108,6 +108,11 @@ class ResumableLoader(DataLoader[Any]):
             pictures = batch[: 3 * count].view(count, side, side, 3).permute(0, 3, 1, 2)
             yield {"picture": pictures, "mask": batch[3 * count :].unsqueeze(1)}
 
+    def stems(self, epoch: int, batch: int) -> list[str]:
+        """The pictures of a batch over all ranks, whichever are augmented how."""
+        dataset: Any = self.dataset
+        return [dataset.source.stems[index] for index in self.sampler.batch(epoch, batch)]
+
     def state_dict(self) -> dict[str, int]:
         return {"batches": self._handed_out % len(self)}
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
+from arn.data.labels import Meaning, plain_mask
 from arn.errors import ArnError
 from arn.files import write_atomically
 
@@ -25,7 +26,7 @@ Mask = NDArray[np.uint8]  # H x W; a map likewise
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
-    | {".avif", ".heic", ".heif"}
+    | {".avif", ".heic", ".heif", ".jfif", ".jpe", ".jif", ".jp2", ".tga"}
 )
 _JPEG = b"\xff\xd8\xff"
 _HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -92,20 +93,47 @@ def picture_size(data: bytes) -> tuple[int, int]:
         return 0, 0
 
 
-def read_mask(path: Path) -> Mask:
+def read_mask(path: Path, meaning: Meaning | None = None) -> Mask:
     """A mask as uint8 gray, H x W, 0..255, the way up that its EXIF orientation says; graded values are kept.
 
     Masks whose only values are 0 and 1 read as 0 and 255: stored class numbers, which any threshold would take for
-    empty. JPEG is the exception, where a 1 is noise. RGB and palette masks are read as gray when their channels agree
-    within `GRAY_TOLERANCE`; black and one colour is 0 and 255. Raises ArnError naming the file when it is missing,
-    truncated, no picture, or of several colours.
+    empty. Other values that are no gray levels are an error, see `arn.data.labels`, unless ``meaning`` says what they
+    stand for. RGB and palette masks are read as gray when their channels agree within `GRAY_TOLERANCE`; black and one
+    colour is 0 and 255. Raises ArnError naming the file when it is missing, truncated, no picture, or of several
+    colours.
     """
     data = read_bytes(path)
+    noisy = data.startswith(_JPEG)
+    if meaning is not None:
+        return meaning.mask(path, _values(path, data), noisy)
+    return plain_mask(path, _levels(path, data), noisy or _channels_differ(data))
+
+
+def read_ignored(path: Path, meaning: Meaning) -> NDArray[np.bool_]:
+    """Which pixels of a mask count nowhere, H x W. Errors as `read_mask`."""
+    return meaning.ignored(_values(path, read_bytes(path)))
+
+
+def _levels(path: Path, data: bytes) -> Mask:
     decoded = decode_gray_png(data)
-    gray = gray_levels(path, _open(path, data)) if decoded is None else decoded
-    if gray.max() == 1 and not data.startswith(_JPEG):
-        gray *= 255
-    return gray
+    return gray_levels(path, _open(path, data)) if decoded is None else decoded
+
+
+def _channels_differ(data: bytes) -> bool:
+    """Whether a mask is stored in colour and is gray but for what an encoder did: none of its values is exact."""
+    if _is_ordinary_png(data):
+        return False
+    with _opened(Path(), data) as image:
+        if image.mode not in ("RGB", "RGBA"):
+            return False
+        colours = np.array(image.convert("RGB"))
+    return bool((colours != colours[:, :, :1]).any())
+
+
+def _values(path: Path, data: bytes) -> Mask:
+    """As they are stored: of a palette its numbers, not its colours."""
+    image = _open(path, data)
+    return np.array(image) if image.mode == "P" else _levels(path, data)
 
 
 def read_map(path: Path) -> Mask:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 
@@ -30,9 +31,16 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         start, self.start = self.start, 0
-        order = np.random.Generator(np.random.PCG64([self.seed, self.epoch])).permutation(self.count)
-        mine = order[self.rank :: self.world][: len(self)]
+        mine = self._order(self.epoch)[self.rank :: self.world][: len(self)]
         return iter([(self.epoch, int(index)) for index in mine[start * self.batch_size :]])
+
+    def batch(self, epoch: int, number: int) -> list[int]:
+        """The indices of an epoch's global batch: those of all ranks."""
+        size = self.batch_size * self.world
+        return [int(index) for index in self._order(epoch)[number * size : (number + 1) * size]]
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.Generator(np.random.PCG64([self.seed, epoch])).permutation(self.count)
 
 
 def shard(count: int, rank: int = 0, world: int = 1) -> range:

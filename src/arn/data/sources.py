@@ -7,8 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from arn.data import scenes
-from arn.data.images import Mask, Picture, read_mask, read_picture
+from arn.data.images import Mask, Picture, read_ignored, read_mask, read_picture
+from arn.data.labels import Meaning
 from arn.data.layout import Pair, check_same_size, find_dataset
 from arn.data.maps import read_head
 from arn.data.transforms import resize
@@ -37,6 +41,10 @@ class Source(Protocol):
         height, width = self.mask(index).shape
         return height, width
 
+    def ignored(self, index: int) -> NDArray[np.bool_] | None:
+        """Pixels that count nowhere, H x W; None where all count."""
+        return None
+
     def digests(self, index: int) -> tuple[bytes, bytes]:
         """Content hashes of picture and mask: what is kept of them elsewhere is known by these."""
 
@@ -51,8 +59,14 @@ class PairSource(Source):
     brought to that size. Not for scoring: see :func:`~arn.data.images.read_picture`.
     """
 
-    def __init__(self, pairs: Sequence[Pair], stems: Sequence[str] | None = None, at_least: int | None = None) -> None:
-        self.pairs, self.at_least = list(pairs), at_least
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        stems: Sequence[str] | None = None,
+        at_least: int | None = None,
+        meaning: Meaning | None = None,
+    ) -> None:
+        self.pairs, self.at_least, self.meaning = list(pairs), at_least, meaning
         self.masks = [pair.mask for pair in pairs if pair.mask is not None]
         self.stems = [pair.stem for pair in pairs] if stems is None else list(stems)
         unmasked = [pair.stem for pair in pairs if pair.mask is None]
@@ -77,7 +91,12 @@ class PairSource(Source):
         return read_picture(self.pairs[index].picture, self.at_least)
 
     def mask(self, index: int) -> Mask:
-        return read_mask(self.masks[index])
+        return read_mask(self.masks[index], self.meaning)
+
+    def ignored(self, index: int) -> NDArray[np.bool_] | None:
+        if self.meaning is None or not self.meaning.ignore:
+            return None
+        return read_ignored(self.masks[index], self.meaning)
 
     def mask_size(self, index: int) -> tuple[int, int]:
         """As its file's head says it, where that can be told without decoding."""
@@ -87,12 +106,15 @@ class PairSource(Source):
 
     def digests(self, index: int) -> tuple[bytes, bytes]:
         if index not in self._digests:  # every method of a bench asks for them
-            self._digests[index] = file_digest(self.pairs[index].picture), file_digest(self.masks[index])
+            mask = file_digest(self.masks[index])
+            if self.meaning is not None:
+                mask = digest(mask, repr([sorted(values) for values in vars(self.meaning).values()]))
+            self._digests[index] = file_digest(self.pairs[index].picture), mask
         return self._digests[index]
 
     def only(self, indices: Sequence[int]) -> PairSource:
         chosen = [self.pairs[index] for index in indices]
-        return PairSource(chosen, [self.stems[index] for index in indices], self.at_least)
+        return PairSource(chosen, [self.stems[index] for index in indices], self.at_least, self.meaning)
 
 
 class SceneSource(Source):
@@ -114,9 +136,11 @@ class SceneSource(Source):
         return SceneSource(self.part, numbers=[self.numbers[index] for index in indices])
 
 
-def find_source(name: str, limit: int | None = None) -> Source:
+def find_source(name: str, limit: int | None = None, meaning: Meaning | None = None) -> Source:
     """A data set, or its first `limit` pictures, to be scored on: a name of the catalogue, a folder, or ``scenes``."""
-    return SceneSource("test", limit) if name == SCENES else PairSource(find_dataset(name)[:limit])
+    if name == SCENES:
+        return SceneSource("test", limit)
+    return PairSource(find_dataset(name)[:limit], meaning=meaning)
 
 
 @cache

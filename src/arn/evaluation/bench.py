@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations, product
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from arn.config.requests import BenchRequest
 from arn.data.catalogue import known_overlap
+from arn.data.labels import Meaning
 from arn.data.sources import find_source
 from arn.data.splits import load_split
 from arn.errors import ArnError
@@ -51,7 +52,12 @@ class Bench:
         self.request, self.methods = request, methods
         protocols = [get_protocol(name) for name in dict.fromkeys(request.protocol)]
         self.measures = check_measures(request.measures)
-        self.sources = {Path(name).name: find_source(name) for name in request.datasets}
+        names = short_names(request.datasets)
+        meanings = mask_meanings(request.masks, names)
+        self.sources = {
+            short: find_source(name, meaning=meanings.get(short))
+            for short, name in zip(names, request.datasets, strict=True)
+        }
         unknown = [name for name in request.columns if name not in scores()]
         if unknown:
             raise ArnError(f"columns: there is no score {', '.join(unknown)}; there are {', '.join(listed())}")
@@ -152,6 +158,35 @@ class Bench:
             if overlap:
                 lines.append(f"{first} and {second} are not independent test sets: {overlap}")
         return lines
+
+
+def short_names(datasets: Sequence[str]) -> list[str]:
+    """What data sets are shown as: the last part of each path, or as many as tell it from the others.
+
+    Raises ArnError for two that are one and the same.
+    """
+    places = [Path(name).expanduser() for name in datasets]
+    parts = [place.parts if place.name else place.resolve().parts for place in places]
+    real = [str(place.resolve()) if place.is_dir() else name for place, name in zip(places, datasets, strict=True)]
+    names = []
+    for index, mine in enumerate(parts):
+        if real[index] in real[:index]:
+            raise ArnError(f"datasets: {datasets[real.index(real[index])]} and {datasets[index]} are one and the same")
+        others = [theirs for other, theirs in enumerate(parts) if other != index]
+        sizes = range(1, len(mine) + 1)
+        size = next((size for size in sizes if not any(theirs[-size:] == mine[-size:] for theirs in others)), len(mine))
+        names.append("/".join(mine[-size:]).replace("//", "/"))
+    return names
+
+
+def mask_meanings(masks: Mapping[Any, Any], names: Sequence[str]) -> dict[str, Meaning | None]:
+    """By data set, of ``masks={1: object}`` for all of them, or ``masks={SET: {1: object}}``. Raises ArnError."""
+    if not any(isinstance(value, Mapping) for value in masks.values()):
+        return dict.fromkeys(names, Meaning.of("masks", masks))
+    unknown = [str(name) for name in masks if name not in names]
+    if unknown:
+        raise ArnError(f"masks: there is no data set {', '.join(unknown)}; there are {', '.join(names)}")
+    return {str(name): Meaning.of(f"masks.{name}", said) for name, said in masks.items()}
 
 
 def _held_out(methods: Sequence[AnyMethod], dataset: str) -> list[str] | None:

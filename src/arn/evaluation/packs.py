@@ -158,7 +158,7 @@ class PackWriter:
         self.process = os.getpid()
         self.size = 0
         self.records: dict[bytes, Record] = {}
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
 
     @property
     def usable(self) -> bool:

@@ -78,6 +78,9 @@ def score_batch(batch: Batch) -> None:
     """
     for place, (stem, item) in enumerate(zip(batch.source.stems, batch.items, strict=True)):
         levels, mask = _map_and_mask(batch, place, item)
+        ignored = batch.source.ignored(place)
+        if ignored is not None:  # right there, whatever the map says
+            levels = np.where(ignored, mask, levels)
         try:
             for protocol, key in zip(batch.rules.protocols, item.keys, strict=True):
                 if stored_row(batch.cache, key, batch.rules.measures) is None:

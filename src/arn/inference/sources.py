@@ -24,6 +24,8 @@ STDIN = "-"
 LARGEST = 512 * 2**20  # bytes that are taken from an address
 WATCH = 1.0  # seconds between two looks at a watched folder
 PATIENCE = 30  # seconds without a byte, after which an address is given up
+SYSTEM = ("thumbs.db", "desktop.ini")
+PASSED_OVER = ("videos", "folders", "hidden files", "other files")
 DEFAULT_OUTPUT = Path("outputs", "predict")  # never walked into
 
 
@@ -189,8 +191,9 @@ def _of_word(
 
 
 def _in_folder(folder: Path, recursive: bool, closed: Sequence[Path], tell: Callable[[str], None]) -> list[Path]:
-    """Pictures by name, folder by folder; what is hidden or no picture is passed over."""
-    paths, over = [], {"videos": 0, "folders": 0}
+    """Pictures by name, folder by folder; what is passed over is counted and told."""
+    paths, over = [], Counter[str]()
+    unknown: set[str] = set()
     for place, folders, files in os.walk(folder):
         here = Path(place)
         if recursive:
@@ -198,13 +201,19 @@ def _in_folder(folder: Path, recursive: bool, closed: Sequence[Path], tell: Call
         else:
             over["folders"], folders[:] = len(folders), []
         for name in sorted(files):
-            kind = None if name.startswith(".") else _kind(here / name)
+            kind = "hidden files" if name.startswith(".") or name.lower() in SYSTEM else _kind(here / name)
             if kind == "picture":
                 paths.append(here / name)
-            over["videos"] += kind == "video"
-    told = [f"{count} {what if count > 1 else what[:-1]}" for what, count in over.items() if count]
+                continue
+            over["videos" if kind == "video" else kind or "other files"] += 1
+            if kind is None:
+                unknown.add(Path(name).suffix.lower() or name)
+    told = [f"{over[what]} {what if over[what] > 1 else what[:-1]}" for what in PASSED_OVER if over[what]]
+    if unknown:
+        told[-1] += f" ({listed(sorted(unknown), 5)})"
     if told:
-        tell(f"{folder}: passed over {' and '.join(told)}; name them to have them made")
+        named = "; name videos and folders to have them made" if over["videos"] or over["folders"] else ""
+        tell(f"{folder}: passed over {', '.join(told)}{named}")
     return paths
 
 

@@ -16,7 +16,10 @@ import numpy as np
 from arn.errors import ArnError
 from arn.inference.methods import Picture
 
-SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".3gp"})
+SUFFIXES = frozenset(
+    {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".3gp"}
+    | {".flv", ".f4v", ".m2ts", ".vob", ".ogv", ".asf", ".mxf"}
+)
 
 # FFmpeg's numbers
 BT709, SRGB, NARROW, UNSPECIFIED = 1, 13, 1, 2

@@ -16,9 +16,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from arn.compiled import njit
 from arn.errors import ArnError
 from arn.metrics.measures import MEASURES, REGISTRY, check_measures
 from arn.metrics.picture import Picture

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from arn.compiled import njit
 
 MAX, MINMAX = 1, 2  # any other number leaves maps as they are
 TRUNCATE, COMPARE, STRICT = 0, 1, 2

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from arn.config.compose import Composed
+from arn.config.compose import Composed, quoted
 from arn.config.identity import run_hash
 from arn.errors import ArnError
 from arn.files import write_atomically
@@ -75,11 +75,6 @@ def outside_slurm() -> dict[str, str]:
     """
     kept = ("SLURM_CONF", "SLURM_CPUS_PER_TASK")
     return {key: value for key, value in os.environ.items() if key in kept or not key.startswith(("SLURM_", "SBATCH_"))}
-
-
-def quoted(path: Path | str) -> str:
-    """A path or a text as a value in Hydra's grammar, whatever characters it holds."""
-    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 class Sweep:

@@ -25,6 +25,11 @@ class _Average(WeightAveraging):
         if self._latest_update_step == 0 and self._average_model is not None:
             self._average_model.module.load_state_dict(pl_module.state_dict())
 
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """As at the end of training, also of a run that was resumed when all of its steps were done."""
+        if self._average_model is not None:
+            self._copy_average_to_current(pl_module)
+
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_validation_epoch_start(trainer, pl_module)

@@ -1,8 +1,7 @@
-"""What happens around training steps: checkpoints, progress lines, what is measured, the check that ranks agree."""
+"""What happens around training steps: progress lines, what is measured, where it ends, the check that ranks agree."""
 
 from __future__ import annotations
 
-import io
 import sys
 import time
 from pathlib import Path
@@ -10,22 +9,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Callback
 
 from arn.config.identity import run_hash
 from arn.errors import ArnError
-from arn.files import write_atomically
 from arn.runs import Run
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Whole or not at all. Lightning's own goes through the temporary folder, from where a move may be a slow copy."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_atomically(Path(path), buffer.getvalue())
 
 
 class SameConfig(Callback):
@@ -53,6 +41,20 @@ class SameConfig(Callback):
             gathered: list[Any] = [None] * trainer.world_size
             torch.distributed.all_gather_object(gathered, self.hash)
             self.by_rank = gathered
+
+
+class StopAt(Callback):
+    """Ends a training after so many optimiser steps, with a validation of the last.
+
+    Lightning's own ``max_steps`` leaves that out, and goes on from an epoch's end by counting the epoch twice.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if trainer.global_step >= self.steps:
+            trainer.should_stop = True
 
 
 class Throughput(Callback):
@@ -151,7 +153,7 @@ class ProgressLines(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         now = time.perf_counter()
-        total = int(trainer.estimated_stepping_batches)
+        total: int = pl_module.total_steps  # type: ignore[assignment]
         last = trainer.global_step >= total
         if not trainer.is_global_zero or (now - self._said < 15 and not last):
             return

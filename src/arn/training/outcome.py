@@ -39,12 +39,14 @@ class Outcome:
 
 def judge(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModule, run: Run, monitor: str) -> Outcome:
     """Score the best checkpoint of a trainer that has trained."""
+    share_buffers(trainer, task.network)
     weights = weights_by_rank(trainer, task.network)
     # Now: to validate or test from a checkpoint sets every callback back to what it was when that was written.
     throughput = Throughput.of(trainer)
     pictures, seconds = throughput.pictures, throughput.seconds
     checkpoints: Any = trainer.checkpoint_callback
-    if not checkpoints.best_model_path:
+    best_score = checkpoints.best_score
+    if best_score is None:
         trainer.save_checkpoint(run.best)  # nothing was validated on the way
     options: dict[str, Any] = {"datamodule": datamodule, "ckpt_path": str(run.best), "weights_only": True}
     (validated,) = trainer.validate(task, **options, verbose=False)
@@ -52,7 +54,7 @@ def judge(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModul
     for scores in trainer.test(task, **options, verbose=False):
         tested |= scores
     free = isinstance(task.network, GradientFreeNetwork)
-    value = validated.get(monitor) if free else checkpoints.best_model_score
+    value = validated.get(monitor) if free else best_score
     keys = ("max_f", "mae")
     return Outcome(
         weights=weights,
@@ -63,6 +65,16 @@ def judge(trainer: pl.Trainer, task: SaliencyTask, datamodule: SaliencyDataModul
         value=None if value is None else float(value),
         step=int(read_checkpoint(run.best)["global_step"]),
     )
+
+
+def share_buffers(trainer: pl.Trainer, network: torch.nn.Module) -> None:
+    """Running statistics of BatchNorm are each rank's own from a last step that no forward pass of all ranks followed;
+    those of rank 0 are what checkpoints hold."""
+    if trainer.world_size > 1:
+        for buffer in network.buffers():
+            shared = buffer.to(trainer.strategy.root_device)
+            torch.distributed.broadcast(shared, src=0)
+            buffer.copy_(shared)
 
 
 def weights_by_rank(trainer: pl.Trainer, network: torch.nn.Module) -> list[str]:

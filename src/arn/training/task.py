@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import asdict
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -21,6 +22,7 @@ from arn.inference.weights import CONFIG_KEY
 from arn.metrics import SaliencyMetrics
 from arn.metrics.functional import Rows
 from arn.networks.base import SaliencyNetwork
+from arn.training.history import HISTORY_KEY, NO_HISTORY, History
 
 
 class Schedule:
@@ -71,6 +73,7 @@ class SaliencyTask(pl.LightningModule):
         test_names: names of the test sets, in the order of the test loaders.
         total_steps: optimiser steps of the whole run, for the schedule. Lightning's own estimate would set up the
             loader before a resumed run has told it where to go on.
+        history: what is kept in every checkpoint beside the config and comes into the record.
 
     Attributes:
         test_rows: by test set, every picture's scores of the last test, those of all ranks on each.
@@ -83,12 +86,14 @@ class SaliencyTask(pl.LightningModule):
         config: dict[str, Any],
         test_names: Iterable[str] = (),
         total_steps: int = 1,
+        history: History = NO_HISTORY,
     ) -> None:
         super().__init__()
         self.network, self.request = network, request
         self.loss: nn.Module = instantiate(request.loss, "loss")
         self.optimizer: Callable[[Iterable[Any]], Optimizer] = instantiate_optimizer(request.optimizer)
         self.config, self.seed, self.total_steps = config, request.seed, total_steps
+        self.history = history
         self.test_names = list(test_names)
         self.test_rows: dict[str, Rows] = {}
         # In 8 bits, as maps are on disk: what training says of a test set is what `arn bench` says of it.
@@ -161,8 +166,28 @@ class SaliencyTask(pl.LightningModule):
             others = [parameter for parameter in self.network.parameters() if id(parameter) not in slow]
             optimizer = self.optimizer([{"params": others}, {"params": list(backbone.parameters())}])
             optimizer.param_groups[1]["lr"] *= self.request.backbone_lr
-        scheduler = LambdaLR(optimizer, Schedule(self.total_steps, **vars(self.request.schedule)))
+        self._asked = [
+            {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+        ]
+        schedule = Schedule(self.total_steps, **vars(self.request.schedule))
+
+        def factor(step: int) -> float:
+            return schedule(step)  # a function, unlike an object, has no state that a checkpoint would bring back
+
+        scheduler = LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """The config says how large a step is, of a resumed run as well, whose optimiser came with what it had."""
+        optimizer = self.trainer.optimizers[0]
+        scheduler = cast("LambdaLR", self.trainer.lr_scheduler_configs[0].scheduler)
+        scheduler.base_lrs = [group["lr"] for group in self._asked]
+        for group, asked, base, factor in zip(
+            optimizer.param_groups, self._asked, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+        ):
+            group.update(asked, initial_lr=base, lr=base * factor(scheduler.last_epoch))
+        scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[CONFIG_KEY] = self.config
+        checkpoint[HISTORY_KEY] = asdict(self.history)

@@ -7,12 +7,11 @@ import math
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 from arn.config.instantiate import instantiate
 from arn.config.requests import TrainRequest
@@ -20,43 +19,65 @@ from arn.data.datamodule import SaliencyDataModule
 from arn.errors import ArnError
 from arn.loggers import RunLogger
 from arn.runs import Run
-from arn.training.callbacks import AtomicCheckpointIO, ProgressLines, ValidationLog
+from arn.training.callbacks import ProgressLines, StopAt, ValidationLog
+from arn.training.checkpoints import AtomicCheckpointIO, Checkpoints
+from arn.training.finite import Finite
 from arn.training.panels import Panels
+from arn.training.stopping import Signals
 
 
 def build_trainer(
-    request: TrainRequest, run: Run, loggers: Sequence[RunLogger], first: Sequence[Callback]
+    request: TrainRequest,
+    run: Run,
+    loggers: Sequence[RunLogger],
+    first: Sequence[Callback],
+    signals: Signals,
+    changed: bool = False,
 ) -> pl.Trainer:
-    """The trainer of a run; ``first`` are callbacks that come before all others."""
+    """The trainer of a run.
+
+    Args:
+        first: callbacks that come before all others.
+        changed: a resumed run goes on by other keys than it had, so that its end is no longer one.
+    """
     interactive = sys.stdout.isatty()  # a log file gets lines, a terminal a bar
     options = {"log_every_n_steps": 10} | request.trainer
     options["precision"] = choose_precision(options["precision"], options["accelerator"])
-    best = request.checkpoint
-    shared: dict[str, Any] = {"dirpath": run.checkpoints, "enable_version_counter": False}
+    steps = options.pop("max_steps", -1)  # ours, see StopAt
+    if steps > 0 and options.get("max_epochs") is None:
+        options["max_epochs"] = -1
+    best, finite = request.checkpoint, Finite(run)
     callbacks = [
         *first,
+        finite,
+        *([StopAt(steps)] if steps > 0 else []),
         RichProgressBar() if interactive else ProgressLines(),
         Panels(run, request.panels, loggers),
         ValidationLog(run),
         # After the panels, which show the average of weights, and before checkpoints, which hold both.
         *(instantiate(entry, f"callbacks.{name}") for name, entry in (request.callbacks or {}).items()),
-        # The best comes first, which is what `Trainer.checkpoint_callback` means; the last by time and every epoch.
-        ModelCheckpoint(filename=run.best.stem, monitor=best.monitor, mode=best.mode, **shared),
-        ModelCheckpoint(filename=run.last.stem, train_time_interval=timedelta(minutes=best.minutes), **shared),
-        ModelCheckpoint(filename=run.last.stem, **shared),
+        Checkpoints(run, best.monitor, best.mode, best.minutes, signals, finite, changed),
     ]
     return pl.Trainer(
         **options,
         default_root_dir=run.folder,
         callbacks=callbacks,
         logger=[logger.lightning for logger in loggers],
-        profiler=instantiate(request.profiler, "profiler") if request.profiler else None,
+        profiler=_profiler(request, run),
         plugins=[AtomicCheckpointIO()],
         use_distributed_sampler=False,  # our own samplers neither pad nor repeat
         num_sanity_val_steps=0,
         enable_progress_bar=interactive,
         enable_model_summary=False,
     )
+
+
+def _profiler(request: TrainRequest, run: Run) -> Any:
+    profiler = request.profiler
+    if not profiler:
+        return None
+    place = {"dirpath": str(run.folder)} if profiler.get("dirpath", "") is None else {}
+    return instantiate({**profiler, **place}, "profiler")
 
 
 def count_steps(datamodule: SaliencyDataModule, trainer: Mapping[str, Any]) -> int:

@@ -28,7 +28,7 @@ from arn.evaluation.map_scan import methods_file
 from arn.evaluation.scoring import Part
 from arn.evaluation.upkeep import keep_up
 from arn.evaluation.work import Workers
-from arn.files import remembering, remove_if_empty, write_atomically
+from arn.files import check_unclaimed, remembering, remove_if_empty, write_atomically
 from arn.multirun.jobs import Job, Launcher, run_and_tell
 from arn.report import xlsx
 from arn.report.figures import check_style
@@ -129,6 +129,8 @@ def bench(request: BenchRequest, run: Path, command: str = "arn bench") -> dict[
     Raises ArnError for whatever is wrong with methods, data sets, keys or coverage, before anything is scored.
     """
     begun = time.time()
+    written = ("scores.csv", "per_image.csv", "table.md", "table.tex", "bench.json", "index.html", "figures")
+    check_unclaimed(run, written, (run / "bench.json").is_file(), "hydra.run.dir")
     if request.xlsx:
         xlsx.check()
     if request.style is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,6 +62,7 @@ def recipe(config: DictConfig) -> None:
         weights = stored(network, request.half, request.float32_up_to)
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n")
+        shutil.copymode(folder / "config.json", folder / "model.safetensors")  # safetensors keeps it to the user
         # From here on with what was read back: the ONNX file and the checks are of the files, not of the memory.
         again, config_again = load_network(folder)
         write_onnx(with_tta(again, config_again["tta"]), folder / "model.onnx", onnx_metadata(described))
@@ -86,6 +88,16 @@ def check_output(output: Path) -> None:
     others = sorted(path.name for path in output.iterdir() if path.name not in FILES) if output.is_dir() else []
     if others:
         raise ArnError(f"output={output} holds other files ({others[0]}); name a folder of the export's own")
+    if output.is_dir() and any(output.iterdir()) and not _is_export(output):
+        raise ArnError(f"output={output} holds another program's files; name a folder of the export's own")
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        described = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(described, dict) and described.get("format") in (EXPORT_FORMAT, TTA_FORMAT)
 
 
 def describe(network: SaliencyNetwork, config: Mapping[str, Any], weights: Path, half: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from arn.config.compose import run_hydra
 from arn.config.requests import ReportRequest
-from arn.files import write_atomically
+from arn.files import check_unclaimed, write_atomically
 from arn.runs import Run
 
 console = Console(highlight=False, soft_wrap=True)
@@ -56,6 +56,8 @@ def report(request: ReportRequest, command: str = "arn report") -> dict[str, Any
         "report.json": (json.dumps(content, allow_nan=False, indent=1) + "\n").encode(),
         **{f"figures/{name}": data for name, data in drawn.items()},
     }
+    names = [*(Path(name).parts[0] for name in files), "index.html"]
+    check_unclaimed(output, names, (output / "report.json").is_file(), "output")
     for name, data in files.items():
         write_atomically(output / name, data)
     write_page(output / "index.html", as_bench(content, compared), extra=sections(content, drawn))

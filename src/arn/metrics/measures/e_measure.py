@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
+from arn.compiled import njit
 from arn.metrics.kernels import EPS, Array
 from arn.metrics.measure import Column, Label, Measure, Score
 from arn.metrics.picture import Picture

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 
+from arn.compiled import njit
 from arn.metrics.kernels import Array
 from arn.metrics.measure import Column, Curve, Label, Measure, Score
 from arn.metrics.picture import Picture

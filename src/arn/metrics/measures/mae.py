@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from arn.compiled import njit
 from arn.metrics.kernels import Array, Int
 from arn.metrics.measure import Column, Label, Measure, Score
 from arn.metrics.picture import Picture

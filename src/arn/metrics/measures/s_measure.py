@@ -6,9 +6,9 @@ import math
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from arn.compiled import njit
 from arn.metrics.kernels import EPS, Array, Int
 from arn.metrics.measure import Column, Label, Measure, Score
 from arn.metrics.picture import Picture

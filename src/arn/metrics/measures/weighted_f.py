@@ -7,8 +7,8 @@ import threading
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from arn.compiled import njit
 from arn.metrics.kernels import EPS, Array, Int
 from arn.metrics.measure import Column, Label, Measure, Score
 from arn.metrics.picture import Picture

@@ -1,0 +1,27 @@
+"""Some of what `make faults` does at length: trainings that are killed twice end as one that nobody killed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("kills.py")
+
+
+def kills(*arguments):
+    command = [sys.executable, str(SCRIPT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("variant", ["plain", "averaged"])
+def test_a_training_that_is_killed_ends_as_one_that_is_not(variant):
+    ran = kills("--only", variant, "--first", "2", "--second", "3", "--seed", "5")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "5 trainings, 8 kills, 0 ended otherwise" in ran.stdout
+
+
+@pytest.mark.nightly
+def test_in_every_way_of_validating_and_stopping():
+    ran = kills("--first", "16", "--second", "32")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
