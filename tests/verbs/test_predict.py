@@ -188,9 +188,10 @@ def test_one_line_says_by_what_and_on_what(holiday, tmp_path, trained, capsys):
     lines = capsys.readouterr().out.splitlines()
     count = torch.get_num_threads()
     chosen = f"CPU, {count} thread{'s' * (count > 1)}, bf16, 8 pictures at once"
-    assert lines == [f"arn_lite on {chosen}", f"3 pictures -> {tmp_path / 'out'}"]
+    passed_over = f"{holiday}: passed over 1 other file (.txt)"
+    assert lines == [passed_over, f"arn_lite on {chosen}", f"3 pictures -> {tmp_path / 'out'}"]
     assert main(["predict", *arguments, "method=mb"]) == 0
-    assert capsys.readouterr().out.startswith("mb on CPU, 1 thread\n")
+    assert capsys.readouterr().out.startswith(f"{passed_over}\nmb on CPU, 1 thread\n")
 
 
 def test_checkpoint_or_method(holiday, tmp_path, trained, capsys):
