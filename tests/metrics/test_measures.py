@@ -23,8 +23,9 @@ from arn.metrics.functional import Rows, Totals, fields, score, score_row, width
 from arn.metrics.measures import MEASURES, REGISTRY, check_measures
 from arn.metrics.protocols import get_protocol
 from arn.report.browser import view_rows
+from arn.report.latex import latex
 from arn.report.page import write_page
-from arn.report.tables import latex, markdown, per_image_csv, scores_csv
+from arn.report.tables import markdown, per_image_csv, scores_csv
 
 TOY = """
 from arn.metrics.measure import Column, Label, Measure, Score
