@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from arn.metrics.protocols import Protocol, get_protocol
 from arn.report.latex import escape_tex, tex_row, tex_table
 from arn.report.page import Section
 from arn.report.tables import notes, pipes
@@ -42,13 +43,13 @@ class Row:
 
 def rows_of(bench: Bench) -> list[Row]:
     """The paper's rows in its order, each followed by what else of it was measured, then what it does not have."""
-    protocol = bench["protocols"][0]["name"]
-    views = {one["id"]: one["label"] for one in bench["views"] if one["protocol"] == protocol}
+    places = _places(bench)
     measured: dict[str, dict[tuple[str, str], float]] = {}
     for one in bench["scores"]:
-        if one["view"] in views:
-            of_method = measured.setdefault(one["method"], {})
-            of_method |= {(views[one["view"]], name): one["values"][name] for name in SCORES if name in one["values"]}
+        of_method = measured.setdefault(one["method"], {})
+        for name, value in one["values"].items():
+            if (one["view"], name) in places:
+                of_method[places[one["view"], name], name] = value
     rows: list[Row] = []
     for block in bench["printed"]["rows"]:
         name = block["method"]
@@ -58,6 +59,30 @@ def rows_of(bench: Bench) -> list[Row]:
         rows += [Row(_named(name, method), measured.pop(method), printed) for method in found]
         rows += [] if found else [Row(name, None, printed)]
     return rows + [Row(method, values, {}) for method, values in measured.items()]
+
+
+def _places(bench: Bench) -> dict[tuple[str, str], str]:
+    """Which column each score of each view stands in, of the first protocol alone.
+
+    A data set with several views, as with graded masks, has a score where its own protocol takes it: of PASCAL-S F from
+    masks of at least a tenth, MAE from those above half. What is a part of a set's pictures is a column of its own.
+    """
+    base = get_protocol(bench["protocols"][0]["name"].partition("@")[0])
+    here = [view for view in bench["views"] if view["protocol"].partition("@")[0] == base.name]
+    places = {}
+    for dataset in dict.fromkeys(view["dataset"] for view in here):
+        views = [view for view in here if view["dataset"] == dataset]
+        whole = [view for view in views if view["pictures"] == max(one["pictures"] for one in views)]
+        for score in SCORES:
+            own = [view for view in whole if _level(view["protocol"], score) == _level(base, score)]
+            places[(own or whole)[0]["id"], score] = dataset
+        places |= {(view["id"], score): view["label"] for view in views if view not in whole for score in SCORES}
+    return places
+
+
+def _level(protocol: str | Protocol, score: str) -> int | None:
+    chosen = get_protocol(protocol)
+    return chosen.mae_mask_level if score == "mae" else chosen.mask_level
 
 
 def _named(printed: str, method: str) -> str:
@@ -71,8 +96,8 @@ def _plain(name: str) -> str:
 def columns_of(bench: Bench) -> tuple[list[tuple[str, str]], set[str]]:
     """The columns, (data set, score), and the sets whose pictures are there."""
     sets = list(dict.fromkeys(name for row in bench["printed"]["rows"] for name in row["values"]))
-    labels = [view["label"] for view in bench["views"]]
-    return [(name, score) for name in dict.fromkeys([*sets, *labels]) for score in SCORES], set(labels)
+    here = dict.fromkeys(_places(bench).values())
+    return [(name, score) for name in dict.fromkeys([*sets, *here]) for score in SCORES], set(here)
 
 
 def markdown(bench: Bench) -> str:
@@ -124,7 +149,7 @@ def section(bench: Bench) -> Section:
 
 
 def heading(bench: Bench) -> str:
-    return f"Table 1, measured and as printed, protocol {bench['protocols'][0]['name']}"
+    return f"Table 1, measured and as printed, protocol {bench['protocols'][0]['name'].partition('@')[0]}"
 
 
 def told(bench: Bench) -> list[str]:
