@@ -52,7 +52,7 @@ def test_estimates_are_the_data_sets_scores(protocol: str) -> None:
     rows = scored(12, protocol)
     expected = rows.compute()
     found = estimates(rows)
-    assert set(found) == set(scores()) == {name for name, value in expected.items() if isinstance(value, float)}
+    assert set(found) == set(scores(MEASURES)) == {name for name, value in expected.items() if isinstance(value, float)}
     for name, value in found.items():
         assert value == pytest.approx(expected[name], abs=1e-12), name
 
@@ -60,12 +60,12 @@ def test_estimates_are_the_data_sets_scores(protocol: str) -> None:
 def test_every_resample_is_the_score_of_a_data_set_drawn_with_replacement() -> None:
     rows = scored(10)
     (_, weights), *_ = _resampled(10, 40, seed=5)
-    naive = {name: [] for name in scores()}
+    naive = {name: [] for name in scores(MEASURES)}
     for weight in weights:
         picks = np.repeat(np.arange(10), np.rint(10 * weight).astype(int))
         assert len(picks) == 10
         drawn = Rows(rows.protocol, rows.measures, tuple(map(str, picks)), rows.table[picks]).compute()
-        for name in scores():
+        for name in scores(MEASURES):
             naive[name].append(drawn[name])
     for name, interval in bootstrap(rows, resamples=40, seed=5).items():
         assert interval.low == pytest.approx(np.quantile(naive[name], 0.025), abs=1e-12), name

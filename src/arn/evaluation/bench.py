@@ -25,7 +25,7 @@ from arn.evaluation.views import View, views
 from arn.evaluation.work import Rules, Workers
 from arn.inference.methods import AnyMethod, MapFolder
 from arn.metrics.functional import Rows
-from arn.metrics.measures import check_measures, listed, scores
+from arn.metrics.measures import check_measures, listed, of_scores, scores
 from arn.metrics.protocols import get_protocol
 from arn.runs import Run
 
@@ -51,7 +51,9 @@ class Bench:
         """
         self.request, self.methods = request, methods
         protocols = [get_protocol(name) for name in dict.fromkeys(request.protocol)]
-        self.measures = check_measures(request.measures)
+        # A column asks for its measure where measures= does not say otherwise.
+        wanted = ["all", *of_scores(request.columns)] if request.measures == "all" else request.measures
+        self.measures = check_measures(wanted)
         names = short_names(request.datasets)
         meanings = mask_meanings(request.masks, names)
         self.sources = {

@@ -1,7 +1,7 @@
 """How saliency maps are scored, under named protocols: a file for each measure in `measures`.
 
-All but `saliency` needs NumPy and numba only and serves worker processes; `SaliencyMetrics` is a torchmetrics.Metric
-on top of them. docs/protocols.md has every formula and its source.
+All but `saliency` does without torch and serves worker processes; `SaliencyMetrics` is a torchmetrics.Metric on top
+of them. docs/protocols.md has every formula and its source.
 """
 
 from __future__ import annotations

@@ -189,3 +189,13 @@ def value_counts(values: Array, gray: Array, mask_level: int, quantise: int) -> 
         else:
             bg[k] += 1
     return fg, bg
+
+
+@njit(cache=True, nogil=True)
+def bins_of(values: Array, quantise: int) -> Array:
+    """The bin of each value: uint16 H x W."""
+    bins = np.empty(values.shape, np.uint16)
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            bins[i, j] = bin_of(values[i, j], quantise)
+    return bins

@@ -88,6 +88,7 @@ class Measure:
         of_picture: a picture's values, by column.
         scores: of a data set.
         curves_of: a protocol's curves by name, where they are not just the columns of 256.
+        usual: it is one of ``all``. Those that take far longer than the rest wait to be asked for by name.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Measure:
     of_picture: Callable[[Picture], Mapping[str, float | Array]]
     scores: tuple[Score, ...]
     curves_of: Callable[[Protocol], Mapping[str, Curve]] | None = None
+    usual: bool = True
 
     def curves(self, protocol: Protocol) -> Mapping[str, Curve]:
         if self.curves_of is not None:
@@ -104,40 +106,54 @@ class Measure:
 
 
 def from_counts(
-    name: str, order: int, formula: Callable[[Counts], Array], label: str, meaning: str, *, higher: bool = True
+    name: str,
+    order: int,
+    formula: Callable[[Counts], Array],
+    label: str,
+    meaning: str,
+    *,
+    higher: bool = True,
+    counts_of: Callable[[Picture], tuple[Counts, Counts]] | None = None,
 ) -> Measure:
     """A measure of the binary map at each threshold: `formula` takes the counts (of any shape) to its values.
 
-    Of a data set, the best and the mean of the averaged curve, and the average at the adaptive threshold.
+    Of a data set, the best and the mean of the averaged curve, and the average at the adaptive threshold. With
+    `counts_of`, which makes the counts at the thresholds and at the adaptive one (where they are not of the whole
+    picture), the average above level 128 as well, and the measure is not among ``all``.
     """
     best: Literal["max", "min"] = "max" if higher else "min"
     extreme = "largest" if higher else "smallest"
 
     def of_picture(picture: Picture) -> Mapping[str, float | Array]:
-        tp, fp, *sides = picture.at_adaptive
-        adaptive = float(formula(Counts(np.asarray(tp), np.asarray(fp), *sides)))
-        curve = formula(picture.at_thresholds)
-        return {f"adaptive_{name}": adaptive, f"best_{name}": float(getattr(curve, best)()), f"{name}_curve": curve}
+        if counts_of is None:
+            tp, fp, *sides = picture.at_adaptive
+            at_thresholds, at_adaptive = picture.at_thresholds, Counts(np.asarray(tp), np.asarray(fp), *sides)
+        else:
+            at_thresholds, at_adaptive = counts_of(picture)
+        curve = formula(at_thresholds)
+        values = {f"adaptive_{name}": float(formula(at_adaptive)), f"best_{name}": float(getattr(curve, best)())}
+        half = {} if counts_of is None else {name: float(curve[picture.protocol.half])}
+        return values | half | {f"{name}_curve": curve}
 
     def shown(text: str, what: str, place: int) -> Label:
-        return Label(f"{text} {label}", f"{meaning}, {what}", higher, 10 * order + place)
+        return Label(f"{text} {label}".strip(), f"{meaning}, {what}", higher, 10 * order + place)
 
     adaptive = shown("adaptive", "at the adaptive threshold, twice the map's mean", 3)
-    return Measure(
-        name,
-        order,
-        (
-            Column(f"adaptive_{name}", label=adaptive),
-            Column(f"best_{name}", label=shown("best", f"{extreme} of the picture", 1)),
-            Column(f"{name}_curve", 256, Label(label, label, higher)),
-        ),
-        of_picture,
-        (
-            Score(f"{best}_{name}", shown(best, f"{extreme} over 256 thresholds", 0), f"{name}_curve", best),
-            Score(f"mean_{name}", shown("mean", "averaged over 256 thresholds", 2), f"{name}_curve", "mean"),
-            Score(f"adaptive_{name}", adaptive, f"adaptive_{name}"),
-        ),
-    )
+    columns = [
+        Column(f"adaptive_{name}", label=adaptive),
+        Column(f"best_{name}", label=shown("best", f"{extreme} of the picture", 1)),
+        Column(f"{name}_curve", 256, Label(label, label, higher)),
+    ]
+    scores = [
+        Score(f"{best}_{name}", shown(best, f"{extreme} over 256 thresholds", 0), f"{name}_curve", best),
+        Score(f"mean_{name}", shown("mean", "averaged over 256 thresholds", 2), f"{name}_curve", "mean"),
+        Score(f"adaptive_{name}", adaptive, f"adaptive_{name}"),
+    ]
+    if counts_of is not None:
+        half = shown("", "of the map above level 128", 4)
+        columns.append(Column(name, label=half))
+        scores.append(Score(name, half, name))
+    return Measure(name, order, tuple(columns), of_picture, tuple(scores), usual=counts_of is None)
 
 
 def divided(numerator: Any, denominator: Any) -> Array:

@@ -37,8 +37,8 @@ class Counts(NamedTuple):
 
     tp: Any  # int, or int64 of any shape
     fp: Any
-    n_fg: int
-    n_bg: int
+    n_fg: Any  # int, or int64 that goes with it
+    n_bg: Any
 
     @property
     def fn(self) -> Integers:
@@ -155,6 +155,33 @@ class Picture:
             predicted = self.values >= min(2 * self.values.mean(), 1.0)
             tp, fp = (int(np.count_nonzero(predicted & side)) for side in (self.foreground, ~self.foreground))
         return Counts(tp, fp, self.at_thresholds.n_fg, self.at_thresholds.n_bg)
+
+    @lazy
+    def adaptive(self) -> NDArray[np.bool_]:
+        """The binary map at the adaptive threshold, H x W: `at_adaptive` counts its pixels."""
+        predicted = int(self.at_adaptive.tp + self.at_adaptive.fp)
+        if not predicted:
+            return np.zeros(self.gray.shape, np.bool_)
+        values = self.given if self.levels is None else self.levels
+        lowest = np.partition(values, values.size - predicted, axis=None)[values.size - predicted]
+        adaptive: NDArray[np.bool_] = values >= lowest
+        return adaptive
+
+    @lazy
+    def bins(self) -> NDArray[np.uint16]:
+        """How many of the 256 thresholds each pixel passes, 0..256: uint16 H x W."""
+        if self.levels is not None:
+            return self.table[1].astype(np.uint16).take(self.levels)
+        bins: NDArray[np.uint16] = kernels.bins_of(self.values, _rule(self.protocol))
+        return bins
+
+    def counts_within(self, region: NDArray[np.bool_]) -> tuple[Counts, Counts]:
+        """At the thresholds, 256 each, and at the adaptive one, of the pixels of a part of the picture (H x W)."""
+        truth, bins, adaptive = self.foreground[region], self.bins[region], self.adaptive[region]
+        fg, bg = (np.bincount(bins[side], minlength=257) for side in (truth, ~truth))
+        at_thresholds = Counts(*kernels.cumulated(fg, bg, np.arange(257)))
+        tp, fp = (np.count_nonzero(adaptive & side) for side in (truth, ~truth))
+        return at_thresholds, Counts(np.asarray(tp), np.asarray(fp), at_thresholds.n_fg, at_thresholds.n_bg)
 
 
 def _rule(protocol: Protocol) -> int:

@@ -40,6 +40,11 @@ class Protocol:
     numpy_rounding: bool = False  # where only rounding decides, decide as NumPy's summation does
 
     @property
+    def half(self) -> int:
+        """Which entry of a curve is that of the map above level 128 of 255, as masks are read."""
+        return 127 if self.strict else 126
+
+    @property
     def description(self) -> str:
         """One line for a table's foot: what is done to the map and to the mask, and which F is meant."""
         maps = {"none": "as it is", "max": "divided by its maximum", "minmax": "min-max normalised"}

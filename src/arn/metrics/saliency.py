@@ -33,10 +33,10 @@ class SaliencyMetrics(Metric):
     batches, order and number of ranks, as long as each picture reaches exactly one rank. A sampler that fills up the
     last batch (`DistributedSampler`) makes some reach two; compare `compute()["pictures"]` with the data set's length.
 
-    `protocol`: a name or `Protocol`, see docs/protocols.md. `measures`: some of `arn.metrics.MEASURES`; all unless
-    given. `keep_rows`: keep every picture's scores, 14 kB each for all measures, for `rows()`. `eight_bit`: round float
-    maps to the 256 levels of the PNG that would be written of them, so that scores equal those of the files; faster,
-    too. Further arguments are those of torchmetrics.Metric.
+    `protocol`: a name or `Protocol`, see docs/protocols.md. `measures`: some of those there; `arn.metrics.MEASURES`
+    unless given. `keep_rows`: keep every picture's scores, 14 kB each for those, for `rows()`. `eight_bit`: round
+    float maps to the 256 levels of the PNG that would be written of them, so that scores equal those of the files;
+    faster, too. Further arguments are those of torchmetrics.Metric.
     """
 
     is_differentiable = False

@@ -19,21 +19,30 @@ def find() -> dict[str, Measure]:
 
 REGISTRY = find()
 
-MEASURES: tuple[str, ...] = tuple(REGISTRY)
+MEASURES: tuple[str, ...] = tuple(name for name, one in REGISTRY.items() if one.usual)
+"""``all``: those that are not so slow that they wait to be asked for by name."""
 
 
 def check_measures(measures: Iterable[str] | str | None) -> tuple[str, ...]:
-    """`measures` without repetition, in the order of a row; all for ``all`` or None.
+    """`measures` without repetition, in the order of a row; the usual ones for ``all``, also in a list, or None.
 
     Raises ArnError for an unknown one, or for none.
     """
-    if measures is None or measures == "all":
-        return tuple(REGISTRY)
-    wanted = (measures,) if isinstance(measures, str) else tuple(measures)
+    given = ("all",) if measures is None else (measures,) if isinstance(measures, str) else tuple(measures)
+    usual = [name for name, one in REGISTRY.items() if one.usual]
+    wanted = [name for one in given for name in (usual if one == "all" else [one])]
     unknown = [name for name in wanted if name not in REGISTRY]
     if unknown or not wanted:
-        raise ArnError(f"Measures are some of {', '.join(REGISTRY)}, not {', '.join(map(str, unknown)) or 'none'}.")
+        raise ArnError(
+            f"Measures are all, or some of {', '.join(REGISTRY)}, not {', '.join(map(str, unknown)) or 'none'}."
+        )
     return tuple(name for name in REGISTRY if name in wanted)
+
+
+def of_scores(names: Iterable[str]) -> list[str]:
+    """The measures that give these scores."""
+    wanted = set(names)
+    return [measure for measure, one in REGISTRY.items() if wanted & {score.name for score in one.scores}]
 
 
 def scores(measures: Iterable[str] | None = None) -> dict[str, Score]:
