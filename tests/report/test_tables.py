@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from arn.report.latex import latex
+from arn.report.latex import Form, latex
 from arn.report.tables import markdown, scores_csv, to_csv
 
 
@@ -84,14 +84,31 @@ def test_latex_is_escaped_and_marks_three(bench):
     table = latex(bench)
     assert "A\\_net" in table
     assert "B \\& C" in table
-    assert "\\textcolor{red}{\\textbf{0.8534}}$^{\\approx}$" in table
-    assert "\\textcolor{blue}{\\underline{0.8439}}" in table
-    assert "\\textcolor{arnthird}{\\textit{0.8061}}" in table
+    assert "\\textbf{0.8534}$^{\\approx}$" in table
+    assert "\\underline{0.8439}" in table
+    assert "\\textit{0.8061}" in table
     assert "{0.7000}" not in table
+    assert "color" not in table
     for word in ("\\toprule", "\\midrule", "\\bottomrule", "\\cmidrule"):
         assert word in table
     body = table.split("\\midrule")[1].split("\\bottomrule")[0]
     assert all(line.count(" & ") == 3 for line in body.strip().splitlines())
+
+
+def test_a_name_at_the_start_of_a_row_is_no_argument(bench):
+    bench["scores"][0]["method"] = "[ours]"
+    bench["scores"][1]["method"] = "*|x"
+    table = latex(bench)
+    assert "\n{[}ours] &" in table
+    assert "\n{*}\\textbar{}x &" in table
+
+
+def test_latex_marks_in_colour_if_asked(bench):
+    table = latex(bench, form=Form(marks="colour"))
+    assert "\\textcolor{red}{\\textbf{0.8534}}$^{\\approx}$" in table
+    assert "\\textcolor{blue}{\\underline{0.8439}}" in table
+    assert "\\textcolor{arnthird}{\\textit{0.8061}}" in table
+    assert "Best three: red and bold, blue and underlined, green and italic." in table
 
 
 def test_printed_figures_are_labelled(bench):
@@ -139,8 +156,9 @@ def test_captions_are_short_and_the_rest_is_not_lost(bench):
 
 
 def test_siunitx_has_numbers_in_columns_of_their_own(bench):
-    tex = latex(bench, numbers="siunitx")
+    tex = latex(bench, form=Form("siunitx", "colour"))
     assert "{lS[table-format=1.4]@{\\,}lS[table-format=1.4]@{\\,}lr}" in tex
+    assert "\\bfseries 0.8534 &" in latex(bench, form=Form("siunitx"))
     assert "\\color{red}\\bfseries 0.8534 & $^{\\approx}${\\scriptsize [0.843, 0.863]}" in tex
     body = tex.split("\\midrule")[1].split("\\bottomrule")[0]
     assert all(line.count(" & ") == 5 for line in body.strip().splitlines())

@@ -148,6 +148,7 @@ class BenchRequest(Request):
     figures: bool = True
     style: str | None = None
     latex: Annotated[str, OneOf("plain", "siunitx")] = "plain"
+    marks: Annotated[str, OneOf("black", "colour")] = "black"
     xlsx: bool = False
     browser: Annotated[int, AtLeast(0)] = 300
     shard: str | None = None

@@ -21,7 +21,7 @@ from arn.inference.methods import MapFolder
 from arn.report import table1
 from arn.report.browser import levels, media, spread, view_rows
 from arn.report.figures import as_files, choose_rows, draw_all, grid, slug, use_style
-from arn.report.latex import latex
+from arn.report.latex import Form, latex
 from arn.report.page import write_page
 from arn.report.tables import markdown, per_image_csv, scores_csv
 from arn.report.xlsx import scores_xlsx
@@ -37,7 +37,7 @@ def write_bench(bench: Bench, content: dict[str, Any], folder: Path, cache: Cach
         "scores.csv": scores_csv(content).encode(),
         "per_image.csv": per_image_csv(labelled).encode(),
         "table.md": markdown(content, bench.columns).encode(),
-        "table.tex": latex(content, bench.columns, bench.request.latex).encode(),
+        "table.tex": latex(content, bench.columns, Form(bench.request.latex, bench.request.marks)).encode(),
         "bench.json": (json.dumps(content, allow_nan=False) + "\n").encode(),
     }
     extra = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from arn.metrics.measures import labels
@@ -13,35 +15,66 @@ Bench = Mapping[str, Any]
 NUMBERS = ("plain", "siunitx")
 """How figures are set: as text to the right, or aligned at the point by siunitx's S columns."""
 
-_PLAIN = ("\\textcolor{red}{\\textbf{%s}}", "\\textcolor{blue}{\\underline{%s}}", "\\textcolor{arnthird}{\\textit{%s}}")
-_SIUNITX = ("\\color{red}\\bfseries %s", "\\color{blue}\\slshape %s", "\\color{arnthird}\\itshape %s")
-_MARKS = {
-    "plain": "red and bold, blue and underlined, green and italic",
-    "siunitx": "red and bold, blue and slanted, green and italic",
+MARKS = ("black", "colour")
+"""How the best three of a column are told apart: by letters alone, or in red, blue and green as in Table 1, too."""
+
+_LETTERS = {
+    "plain": ("\\textbf{%s}", "\\underline{%s}", "\\textit{%s}"),
+    "siunitx": ("\\bfseries %s", "\\slshape %s", "\\itshape %s"),
 }
-_NEEDS = {
-    "plain": "% \\usepackage{booktabs,xcolor}",
-    "siunitx": "% \\usepackage{booktabs,xcolor,siunitx}\n% \\sisetup{mode=match}",
+_COLOURS = {
+    "plain": ("\\textcolor{red}{%s}", "\\textcolor{blue}{%s}", "\\textcolor{arnthird}{%s}"),
+    "siunitx": ("\\color{red}%s", "\\color{blue}%s", "\\color{arnthird}%s"),
 }
+_SAID = {"plain": ("bold", "underlined", "italic"), "siunitx": ("bold", "slanted", "italic")}
 
 
-def latex(bench: Bench, columns: Sequence[str] = ("max_f", "mae"), numbers: str = "plain") -> str:
+@dataclass(frozen=True)
+class Form:
+    """What a table looks like: one of `NUMBERS` and one of `MARKS`."""
+
+    numbers: str = "plain"
+    marks: str = "black"
+
+    @property
+    def preamble(self) -> list[str]:
+        colour, aligned = self.marks == "colour", self.numbers == "siunitx"
+        lines = ["% \\usepackage{booktabs" + ",xcolor" * colour + ",siunitx" * aligned + "}"]
+        lines += ["% \\sisetup{mode=match,reset-text-series=false,reset-text-shape=false}"] * aligned
+        return lines + ["\\definecolor{arnthird}{rgb}{0,0.5,0}"] * colour
+
+    @property
+    def said(self) -> str:
+        """Of a caption: how the best three are marked."""
+        letters = _SAID[self.numbers]
+        if self.marks == "black":
+            return ", ".join(letters)
+        return ", ".join(f"{colour} and {way}" for colour, way in zip(("red", "blue", "green"), letters, strict=True))
+
+    def marked(self, text: str, rank: int | None) -> str:
+        """`rank` counts from 0."""
+        if rank is None or rank >= len(_LETTERS[self.numbers]):
+            return text
+        text = _LETTERS[self.numbers][rank] % text
+        return _COLOURS[self.numbers][rank] % text if self.marks == "colour" else text
+
+
+def latex(bench: Bench, columns: Sequence[str] = ("max_f", "mae"), form: Form = Form()) -> str:
     """A table for each protocol, as in Markdown.
 
     The caption says what is shown and by which protocol; what makes figures doubtful is printed below them, and all
     other notes are comments above.
-
-    The best three of a column are in red, blue and green as in Table 1, and told apart in black, too.
     """
-    parts = [_NEEDS[numbers], "\\definecolor{arnthird}{rgb}{0,0.5,0}"]
+    parts = form.preamble
     parts += [f"% {' '.join(note.replace('**', '').split())}" for note in notes(bench)]
     for number, cells in enumerate(by_protocol(bench, columns)):
         printed = bench["printed"] if bench.get("printed") and number == 0 else None
-        parts += _table(bench, cells, numbers, printed)
+        parts += _table(bench, cells, form, printed)
     return "\n".join(parts) + "\n"
 
 
-def _table(bench: Bench, cells: Cells, numbers: str, printed: Mapping[str, Any] | None) -> list[str]:
+def _table(bench: Bench, cells: Cells, form: Form, printed: Mapping[str, Any] | None) -> list[str]:
+    numbers = form.numbers
     beside = numbers == "siunitx" and any(one["intervals"] for one in cells.at.values())
     each = 2 if beside else 1  # columns of a figure
     width = each * len(cells.columns)
@@ -53,7 +86,7 @@ def _table(bench: Bench, cells: Cells, numbers: str, printed: Mapping[str, Any] 
         arrow = "\\uparrow" if labels()[name].higher else "\\downarrow"
         told = f"{escape_tex(labels()[name].text)} ${arrow}$"
         under.append(f"\\multicolumn{{{each}}}{{c}}{{{told}}}" if numbers == "siunitx" else told)
-    write = {"plain": _plain_cell, "siunitx": _siunitx_cell(beside)}[numbers]
+    write = partial(_plain_cell if numbers == "plain" else _siunitx_cell, form, beside)
     missing = {"plain": "--", "siunitx": "{--}" + " &" * beside}[numbers]
     body = []
     for method in cells.methods:
@@ -65,13 +98,13 @@ def _table(bench: Bench, cells: Cells, numbers: str, printed: Mapping[str, Any] 
     of_figure = {"plain": "r", "siunitx": "S[table-format=1.4]" + "@{\\,}l" * beside}[numbers]
     align = "l" + of_figure * len(cells.across) + "r" * len(cells.timing)
     doubts = [warning.replace("**", "") for warning in [*bench["warnings"], *resized(bench)]]
-    return tex_table(align, top, body, _caption(cells, numbers), f"tab:{cells.protocol}", " ".join(doubts))
+    return tex_table(align, top, body, _caption(cells, form), f"tab:{cells.protocol}", " ".join(doubts))
 
 
-def _caption(cells: Cells, numbers: str) -> str:
+def _caption(cells: Cells, form: Form) -> str:
     told = f"{cells.heading}."
     if any(rank > 0 for rank in cells.rank.values()):
-        told += f" Best three: {_MARKS[numbers]}."
+        told += f" Best three: {form.said}."
     if cells.tied:
         told += f" {NOT_SIGNIFICANT}: not significantly better than the next."
     return escape_tex(told)
@@ -95,21 +128,17 @@ def tex_row(cells: Iterable[str]) -> str:
     return " & ".join(cells) + " \\\\"
 
 
-def _plain_cell(text: str, bounds: str, rank: int | None, tied: bool) -> str:
-    text = _PLAIN[rank] % text if rank is not None and rank < len(_PLAIN) else text
+def _plain_cell(form: Form, _beside: bool, text: str, bounds: str, rank: int | None, tied: bool) -> str:
+    text = form.marked(text, rank)
     return text + ("$^{\\approx}$" if tied else "") + (f" {{\\scriptsize {bounds}}}" if bounds else "")
 
 
-def _siunitx_cell(beside: bool) -> Any:
-    """Of an S column, with the interval in a column of its own."""
-
-    def write(text: str, bounds: str, rank: int | None, tied: bool) -> str:
-        text = _SIUNITX[rank] % text if rank is not None and rank < len(_SIUNITX) else text
-        text += " {$^{\\approx}$}" if tied and not beside else ""
-        interval = ("$^{\\approx}$" if tied else "") + (f"{{\\scriptsize {bounds}}}" if bounds else "")
-        return f"{text} & {interval}" if beside else text
-
-    return write
+def _siunitx_cell(form: Form, beside: bool, text: str, bounds: str, rank: int | None, tied: bool) -> str:
+    """Of an S column; with intervals `beside` them, in a column of their own."""
+    text, mark = form.marked(text, rank), "$^{\\approx}$" if tied else ""
+    if beside:
+        return f"{text} & {mark}" + (f"{{\\scriptsize {bounds}}}" if bounds else "")
+    return f"{text} {{{mark}}}" if mark else text
 
 
 def _printed(block: Mapping[str, Any], cells: Cells, each: int, missing: str) -> list[str]:
@@ -126,6 +155,7 @@ def _printed(block: Mapping[str, Any], cells: Cells, each: int, missing: str) ->
 _TEX = str.maketrans(
     {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
     | {one: f"\\{one}" for one in "&%$#_{}"}
+    | {"|": "\\textbar{}", "[": "{[}", "*": "{*}"}  # the last two would be arguments of the \\\\ before them
     | {NOT_SIGNIFICANT: "$\\approx$", ">": "$>$", "<": "$<$", "±": "$\\pm$"}
 )
 

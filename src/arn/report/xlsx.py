@@ -28,7 +28,7 @@ def scores_xlsx(bench: Mapping[str, Any]) -> bytes:
     book = xlsxwriter.Workbook(out, {"in_memory": True})
     for protocol in bench["protocols"]:
         head, lines = scores_table(bench, protocol["name"])
-        sheet = book.add_worksheet(re.sub(r"[\\[\\]:*?/\\\\]", "_", protocol["name"])[:_SHEET])
+        sheet = book.add_worksheet(re.sub(r"[][:*?/\\]", "_", protocol["name"])[:_SHEET])
         bold = book.add_format({"bold": True})
         for column, name in enumerate(head):
             sheet.write_string(0, column, name, bold)
