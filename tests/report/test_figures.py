@@ -77,6 +77,15 @@ def test_a_bench_without_curves_has_none(bench, tmp_path):
     assert draw_all(bench, Cache(tmp_path)) == {}
 
 
+def test_a_name_is_no_formula_and_is_in_the_legend(bench, tmp_path):
+    for one, name in zip(bench["scores"], (r"$\nothing$", "_mine"), strict=True):
+        one["method"] = name
+    drawn = draw_all(bench, Cache(tmp_path))
+    assert rb"$\nothing$" in drawn["pr_SOD.svg"]
+    assert b"_mine" in drawn["pr_SOD.svg"]
+    assert b"_mine" in drawn["f_threshold_SOD.svg"]
+
+
 def test_rows_are_chosen_by_rule():
     errors = np.array([[0.1, 0.2, 0.9, 0.3, 0.0, 0.9], [0.1, 0.2, 0.9, 0.3, 1.0, 0.8]])
     assert choose_rows(errors, each=1) == [(0, "easy"), (2, "hard"), (4, "disagree")]

@@ -104,7 +104,8 @@ def draw_all(bench: Mapping[str, Any], cache: Cache) -> Drawn:
         if not entries or "precision" not in entries[0]["curves"]:
             continue
         name = slug(f"{view['label']}_{view['protocol']}" if len(bench["protocols"]) > 1 else view["label"])
-        title = f"{view['label']}, protocol {view['protocol']}"
+        title = _text(f"{view['label']}, protocol {view['protocol']}")
+        drawable = [{**one, "method": _text(one["method"])} for one in entries]
         for kind, (draw, *needed) in _KINDS.items():
             if kind == "radar":
                 needed = [score for score in RADAR if all(score in one["values"] for one in entries)]
@@ -112,9 +113,14 @@ def draw_all(bench: Mapping[str, Any], cache: Cache) -> Drawn:
                 continue
             shown = [[one["method"], *((one["values"] | one["curves"])[key] for key in needed)] for one in entries]
             key = digest("figure", kind, code_version("arn.report.figures"), title, repr(shown))
-            drawn |= as_files(f"{kind}_{name}", _kept(cache, key, partial(draw, title, entries)))
+            drawn |= as_files(f"{kind}_{name}", _kept(cache, key, partial(draw, title, drawable)))
             drawn[f"{kind}_{name}.csv"] = _data(entries, needed).encode()
     return drawn
+
+
+def _text(name: str) -> str:
+    """As it is: matplotlib reads formulas between dollars, and lists no line whose name begins with an underscore."""
+    return (f" {name}" if name.startswith("_") else name).replace("$", r"\$")
 
 
 def _data(entries: Entries, names: Sequence[str]) -> str:
@@ -207,7 +213,7 @@ def _bars(title: str, entries: Entries) -> Any:
         style = {"color": _colour(number), "hatch": HATCHES[number], "edgecolor": "white", "linewidth": 0.4}
         axes.bar(places + 0.27 * (number - 1), heights, 0.25, label=label, **style)
     axes.set_xticks(places, [one["method"] for one in ordered], rotation=30 if len(ordered) > 4 else 0)
-    axes.set(ylim=(0, 1.0), title=f"{title}, adaptive threshold")
+    axes.set(ylim=(0, 1.0), title=f"{title},\nadaptive threshold")
     axes.grid(axis="x", visible=False)
     axes.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.12 if len(ordered) <= 4 else -0.3))
     return figure
@@ -369,7 +375,7 @@ def grid(title: str, names: Sequence[str], rows: Sequence[_Row], cache: Cache) -
     parts: list[str | bytes] = ["grid", code_version("arn.report.figures"), title, repr(list(names))]
     for stem, why, images, errors in rows:
         parts += [stem, why, repr(list(errors)), *(image.tobytes() for image in images)]
-    return _kept(cache, digest(*parts), lambda: _grid(title, names, rows))
+    return _kept(cache, digest(*parts), lambda: _grid(_text(title), [*map(_text, names)], rows))
 
 
 def _grid(title: str, names: Sequence[str], rows: Sequence[_Row]) -> Any:
