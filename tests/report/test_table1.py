@@ -94,9 +94,11 @@ def test_graded_masks_and_held_out_pictures_have_their_columns(bench):
 
 
 def test_latex_and_page(bench):
+    bench["warnings"] = ["ECSSD: half_done"]
     tex = latex(bench)
     assert "\\label{tab:table1}" in tex
-    assert "\\quad difference &  &  &  &  &  &  & -0.0029 & -0.0085 \\\\" in tex
+    assert "\\quad difference &  &  &  &  &  &  & $-0.0029$ & $-0.0085$ \\\\" in tex
+    assert "\\footnotesize ECSSD: half\\_done" in tex
     bench["scores"][-1]["method"] = "<script>"
     assert "&lt;script&gt;" in section(bench).html
     assert "<script>" not in section(bench).html

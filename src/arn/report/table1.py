@@ -11,7 +11,7 @@ from typing import Any
 from arn.metrics.protocols import Protocol, get_protocol
 from arn.report.latex import escape_tex, tex_row, tex_table
 from arn.report.page import Section
-from arn.report.tables import notes, pipes
+from arn.report.tables import notes, pipes, resized
 
 SCORES = {"max_f": "max F", "mae": "MAE"}
 
@@ -122,13 +122,15 @@ def latex(bench: Bench) -> str:
         body.append(tex_row([escape_tex(row.method), *measured]))
         if row.printed:
             body.append(tex_row(["\\quad printed", *(f"\\textit{{{one}}}" if one else "" for one in printed)]))
-            body += [tex_row(["\\quad difference", *gaps])] * (row.measured is not None)
+            signed = [f"${gap}$" if gap else "" for gap in gaps]  # a minus, no hyphen
+            body += [tex_row(["\\quad difference", *signed])] * (row.measured is not None)
     sets = list(dict.fromkeys(name for name, _ in columns))
     heads = tex_row(["", *(f"\\multicolumn{{{len(SCORES)}}}{{c}}{{{escape_tex(name)}}}" for name in sets)])
     under = tex_row(["Method", *(SCORES[score] for _, score in columns)])
-    notes = [f"% {' '.join(note.replace('**', '').split())}" for note in told(bench)]
-    table = tex_table("l" + "r" * len(columns), [heads, under], body, escape_tex(heading(bench)) + ".", "tab:table1")
-    return "\n".join(["% \\usepackage{booktabs}", *notes, *table]) + "\n"
+    comments = [f"% {' '.join(note.replace('**', '').split())}" for note in told(bench)]
+    caption, doubts = escape_tex(heading(bench)) + ".", " ".join([*bench["warnings"], *resized(bench)])
+    table = tex_table("l" + "r" * len(columns), [heads, under], body, caption, "tab:table1", doubts)
+    return "\n".join(["% \\usepackage{booktabs}", *comments, *table]) + "\n"
 
 
 def section(bench: Bench) -> Section:
