@@ -13,6 +13,7 @@ from arn.config import config_dir, sweeps_dir
 from arn.config.compose import without_null
 from arn.config.identity import register_resolvers
 from arn.config.instantiate import instantiate
+from arn.config.targets import PARTS, TARGETS
 
 CONF = config_dir()
 GROUPS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir())
@@ -56,6 +57,15 @@ def test_choice_composes_and_its_targets_take_their_keywords(choice):
             continue
         unknown = {key for key in node if not key.startswith("_")} - accepted.keys()
         assert not unknown, f"{place}: {node['_target_']} does not take {unknown}"
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_target_of_a_choice_is_on_the_list_of_its_group(choice):
+    plain = OmegaConf.to_container(composed(choice), resolve=False)
+    for place, node in targets({key: value for key, value in plain.items() if key in TARGETS}):
+        group = place.split(".")[1]
+        parts = [name for names in PARTS.values() for name in names]
+        assert node["_target_"] in (*TARGETS[group], *parts), place
 
 
 def test_lightning_takes_every_trainer_key():

@@ -134,10 +134,13 @@ def test_a_config_builds_networks_and_nothing_else(export, tmp_path, target):
     assert victim.exists()
 
 
-def test_what_is_no_saliency_network_is_refused(export):
+def test_what_is_no_saliency_network_is_refused(export, monkeypatch):
     layer = RecurrentConv(3, 4)
     save_file(layer.state_dict(), export / "model.safetensors")
     edit(export, network={"_target_": "arn.networks.rcl.RecurrentConv", "in_channels": 3, "channels": 4})
+    with pytest.raises(ArnError, match="RecurrentConv is not allowed"):
+        load_network(export)
+    monkeypatch.setattr("arn.config.instantiate._named", ["arn.networks"])  # as a package of one's own
     with pytest.raises(ArnError, match=r"RecurrentConv .*derive it from arn\.networks\.SaliencyNetwork"):
         load_network(export)
 

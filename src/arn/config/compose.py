@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from arn.config import config_dir
+from arn.config.guard import allowed_packages, guarded
 from arn.config.identity import register_resolvers
 from arn.config.instantiate import allow_plugins, fit_targets
 from arn.config.schema import to_plain
 from arn.config.upgrade import accept_renamed, one_as_list, upgrade_composed
 from arn.errors import ArnError
 from arn.files import remove_if_empty
+
+_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-name", "-cn", "--config-dir", "-cd", "--config-path", "-cp")
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,10 @@ def run_hydra(
             chosen = HydraConfig.get()
             upgrade_composed(verb, config)
             one_as_list(config)
-            _allow_plugins(config, chosen.overrides.task)
+            allow_plugins(allowed_packages(config, arguments))
             fit_targets(config, chosen.overrides.task)
             if multirun is None or chosen.mode != RunMode.MULTIRUN:
                 return recipe(config)
-            _check_plugins(chosen)
             sweep = Path(str(chosen.sweep.dir))
             own = sweep / str(chosen.sweep.subdir)
             experiment = chosen.runtime.choices.get("experiment")
@@ -122,7 +124,8 @@ def run_hydra(
     SweepFolder.fresh = None
     sys.argv = [original[0], *_hydra_arguments(verb, arguments, primary)]
     try:
-        _compose(job, primary or config_dir() / f"{verb}.yaml")
+        with guarded(arguments):
+            _compose(job, primary or config_dir() / f"{verb}.yaml")
         if failures:
             raise failures[0]
         if jobs and multirun is not None:
@@ -157,11 +160,18 @@ def _show_multirun(verb: str, recipe: Callable[..., object], arguments: list[str
 
 def _hydra_arguments(verb: str, arguments: list[str], primary: Path | None) -> list[str]:
     """As Hydra's command line takes them: argparse wants overrides in one row, and -m may stand between ours."""
+    if pickled := next((argument for argument in arguments if argument.startswith("--e")), None):
+        raise ArnError(f"{pickled}: reads a pickle, which could run anything; give the job's overrides")
     arguments = accept_renamed(verb, arguments)
     flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
     rest = [part for argument in arguments if argument not in flags for part in without_null(argument)]
-    search = [] if primary is None else [f"hydra.searchpath=['file://{config_dir()}']"]
-    return [*flags, *rest, *search]
+    # Always given, so that no config file gives it: what it names can be a package, which would be imported.
+    search = [] if primary is None else [f"'file://{config_dir()}'"]
+    if not any(argument.startswith("hydra.searchpath=") for argument in rest):
+        values = [flag in _WITH_VALUE for flag in ["", *rest]]  # whether an argument is the value of the one before
+        places = [place for place, one in enumerate(rest) if "=" in one and one[0] != "-" and not values[place]]
+        rest.insert(places[0] if places else len(rest), f"hydra.searchpath=[{','.join(search)}]")
+    return [*flags, *rest]
 
 
 def _compose(job: Callable[[DictConfig], object], primary: Path) -> None:
@@ -208,19 +218,3 @@ def without_null(argument: str) -> list[str]:
         return [argument]
     # conf/train.yaml looks for a config that is named after experiment and network.
     return [f"{group}=[]", *(["experiment/of_network=[]"] if group == "experiment" else [])]
-
-
-def _allow_plugins(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Raises ArnError where a config file names packages: that is for a person to do."""
-    named = list(config.get("plugins") or [])
-    if named and not any(override.lstrip("+").startswith("plugins=") for override in overrides):
-        raise ArnError(f"plugins: a config file cannot name packages to run code of; say plugins=[{','.join(named)}]")
-    allow_plugins(named)
-
-
-def _check_plugins(chosen: Any) -> None:
-    """Raises ArnError for a launcher or sweeper of Hydra's plugins, which would start jobs inside this process."""
-    for kind, ours in (("launcher", "launcher=parallel|slurm"), ("sweeper", "arn sweep tune")):
-        target = str(chosen[kind]["_target_"])
-        if not target.startswith("hydra._internal.core_plugins.basic_"):
-            raise ArnError(f"hydra/{kind}: jobs run in processes of their own, which {target} does not do; use {ours}")

@@ -9,25 +9,17 @@ import inspect
 import os
 import pkgutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from arn.config.schema import check_arguments, to_plain
+from arn.config.targets import CLOSED, PARTS, TARGETS
 from arn.errors import ArnError
 
-ALLOWED_TARGETS = (
-    "arn.",
-    "torch.optim.",
-    "pytorch_lightning.callbacks.",
-    "pytorch_lightning.loggers.",
-    "pytorch_lightning.profilers.",
-    "pytorch_lightning.strategies.",
-)
-"""What a config may build. A config file is data from outside: it must not be able to name just any callable."""
-
 _named: list[str] = []
+_PART_NAMES = tuple(name for names in PARTS.values() for name in names)
 
 
 def allow_plugins(names: Iterable[str]) -> None:
@@ -62,34 +54,67 @@ def _installed() -> tuple[str, ...]:
     return tuple(point.module for point in importlib.metadata.entry_points(group="arn.plugins"))
 
 
-def _check_targets(config: Any, place: str, allowed: tuple[str, ...]) -> None:
-    if isinstance(config, Mapping):
-        if config.get("_target_") is not None:
-            arguments = {key: value for key, value in config.items() if not str(key).startswith("_")}
-            check_arguments(_find_target(str(config["_target_"]), place, allowed), arguments, place)
-        for key, value in config.items():
-            _check_targets(value, f"{place}.{key}", allowed)
-    elif isinstance(config, list | tuple):
-        for index, value in enumerate(config):
-            _check_targets(value, f"{place}[{index}]", allowed)
+def _of_plugins(target: str) -> bool:
+    return target.startswith(tuple(f"{name}." for name in (*_named, *_installed())))
 
 
-def _find_target(target: str, place: str, allowed: tuple[str, ...]) -> Any:
-    """What a path names, if it and what it leads to are of an allowed package: ``arn.files.os.remove`` is ``os``'s."""
-    allowed += tuple(f"{name}." for name in (*_named, *_installed()))
+def _check_targets(config: Mapping[str, Any], place: str, allowed: Sequence[str], partial: bool) -> None:
+    """Of an object and of all that is built inside it; raises ArnError before any of it is imported."""
+    target = str(config["_target_"])
+    found = _find_target(target, place, allowed)
+    special = {"_target_", "_partial_"} if partial else {"_target_"}
+    arguments = {key: value for key, value in config.items() if key not in special}
+    for key in ("_args_", "_partial_", *CLOSED.get(target, ())):
+        if key in arguments:
+            raise ArnError(f"{place}.{key}: not from a config")
+    foreign = _of_plugins(target)
+    if foreign:  # what Hydra makes of them is the package's own concern
+        arguments = {key: value for key, value in arguments.items() if key not in ("_recursive_", "_convert_")}
+    check_arguments(found, arguments, place)
+    for key, value in arguments.items():
+        inner = (*allowed, *_PART_NAMES) if foreign else PARTS.get((target, str(key)), ())
+        _check_parts(value, f"{place}.{key}", inner)
+
+
+def _check_parts(value: Any, place: str, allowed: Sequence[str]) -> None:
+    """Of an argument: objects in it, of the names allowed there."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            if not allowed:
+                raise ArnError(f"{place}._target_={value['_target_']} is not allowed: a value belongs there, no object")
+            _check_targets(value, place, allowed, partial=False)
+        else:
+            for key, part in value.items():
+                _check_parts(part, f"{place}.{key}", allowed)
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            _check_parts(part, f"{place}[{index}]", allowed)
+
+
+def _find_target(target: str, place: str, allowed: Sequence[str]) -> Any:
+    """What a path names, if it is on the list, or is of a package that a person named and leads nowhere else:
+    ``mypkg.os.remove`` is ``os``'s."""
     refused = ArnError(
         f"{place}._target_={target} is not allowed: only {', '.join(allowed)} may be built; "
         "of a package of your own say so, plugins=[PACKAGE]"
     )
-    if not target.startswith(allowed):
+    if target not in allowed and not _of_plugins(target):
         raise refused
     try:
         found = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise ArnError(f"{place}._target_={target}: there is no such thing ({error})") from error
-    if not f"{getattr(found, '__module__', '')}.".startswith(allowed):
+    if target not in allowed and not _of_plugins(f"{getattr(found, '__module__', '')}."):
         raise refused
     return found
+
+
+def _group(place: str) -> str:
+    """Of conf/, that a config key belongs to; ArnError where nothing is built of it."""
+    group = place.partition(".")[0]
+    if group not in TARGETS:
+        raise ArnError(f"{place}._target_ is not allowed: a value belongs there, no object")
+    return group
 
 
 def fit_targets(config: DictConfig, overrides: Iterable[str]) -> None:
@@ -101,7 +126,8 @@ def fit_targets(config: DictConfig, overrides: Iterable[str]) -> None:
         node = OmegaConf.select(config, group) if leaf == "_target_" and group else None
         if not isinstance(node, DictConfig):
             continue
-        target = _find_target(str(node._target_), group, ALLOWED_TARGETS)
+        allowed = TARGETS[_group(group)] + (_PART_NAMES if group not in TARGETS else ())
+        target = _find_target(str(node._target_), group, allowed)
         parameters = inspect.signature(target).parameters
         # torch's Module passes its arguments on to be refused: a class that leaves __init__ to it takes none.
         plain = getattr(target.__init__, "__qualname__", "") == "Module.__init__"
@@ -114,24 +140,42 @@ def fit_targets(config: DictConfig, overrides: Iterable[str]) -> None:
                     del node[name]
 
 
-def instantiate(
-    config: DictConfig | Mapping[str, Any], place: str, allowed: tuple[str, ...] = ALLOWED_TARGETS, **extra: Any
-) -> Any:
+def check(plain: Any, place: str, group: str | None = None) -> None:
+    """What :func:`instantiate` refuses before it builds anything."""
+    group = group or _group(place)
+    if not isinstance(plain, Mapping) or not isinstance(plain.get("_target_"), str):
+        raise ArnError(f"{place}: names no class to build, {place}._target_")
+    _check_targets(plain, place, TARGETS[group], partial=group == "optimizer")
+
+
+def check_groups(config: Mapping[str, Any]) -> None:
+    """All that a training is to build, before any of it is; ``config`` has plain containers. Raises ArnError."""
+    for group in ("network", "data", "loss", "optimizer"):
+        check(config[group], group)
+    if config.get("profiler"):
+        check(config["profiler"], "profiler")
+    for group in ("callbacks", "logger"):
+        for name, entry in (config.get(group) or {}).items():
+            check(entry, f"{group}.{name}")
+
+
+def instantiate(config: DictConfig | Mapping[str, Any], place: str, group: str | None = None, **extra: Any) -> Any:
     """Build the object that ``_target_`` names, with plain containers for its arguments.
 
     Args:
         place: the config key, for messages.
-        allowed: the packages, each with its closing dot, that targets may come from.
+        group: of :data:`~arn.config.targets.TARGETS`; None: that of ``place``.
+        extra: arguments beside those of the config.
 
     Raises:
-        ArnError: a target outside ``allowed``; naming the key, an argument that it does not take or of another type
-            (:func:`~arn.config.schema.check_arguments`), or what the object itself refuses.
+        ArnError: a target that is not of the group; naming the key, an argument that it does not take or of another
+            type (:func:`~arn.config.schema.check_arguments`), or what the object itself refuses.
     """
     import hydra.utils
     from hydra.errors import InstantiationException
 
     plain = to_plain(config)
-    _check_targets(plain, place, allowed)
+    check(plain, place, group)
     try:
         return hydra.utils.instantiate(plain, _convert_="all", **extra)
     except InstantiationException as error:

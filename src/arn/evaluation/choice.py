@@ -86,6 +86,6 @@ def at_hand(scenes: bool, say: Callable[[str], None]) -> dict[str, str]:
         last = Run(TRAININGS / "for_bench")
         short = ["data.train_limit=800", "trainer.max_epochs=2", "panels=0", f"hydra.run.dir={last}"]
         # In a process of its own, because Hydra runs one job at a time.
-        if subprocess.run([sys.executable, "-m", "arn", "train", *short], check=False).returncode != 0:
+        if subprocess.run([sys.executable, "-P", "-m", "arn", "train", *short], check=False).returncode != 0:
             raise ArnError("the short training failed; name methods of your own: arn bench --help")
     return checkpoints | {"last training": str(last)}

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from arn.config.instantiate import ALLOWED_TARGETS, instantiate
+from arn.config.instantiate import instantiate
 from arn.config.upgrade import stored_tta, upgrade_config
 from arn.errors import ArnError
 from arn.inference.exports import SHIPPED, WEIGHTS, check_format, shipped
@@ -103,11 +103,9 @@ def find_weights(path: str | os.PathLike[str]) -> Path:
     raise ArnError(f"{place} is neither a run folder (no checkpoints/best.ckpt) nor an export (no model.safetensors)")
 
 
-def build_network(
-    config: Mapping[str, Any], place: str = "network", allowed: tuple[str, ...] = ALLOWED_TARGETS
-) -> SaliencyNetwork:
+def build_network(config: Mapping[str, Any], place: str = "network") -> SaliencyNetwork:
     """The network that a config names, with weights as it starts. Raises ArnError if it names anything else."""
-    network = instantiate(config, place, allowed)
+    network = instantiate(config, place, "network")
     if not isinstance(network, SaliencyNetwork):
         raise ArnError(
             f"{place}: {config.get('_target_')} is no network to make maps with; derive it from "
@@ -134,6 +132,6 @@ def load_network(path: str | os.PathLike[str], tta: str | None = None) -> tuple[
     config = {**upgrade_config(config), "tta": tta or stored_tta(config)}
     if "_target_" not in config["network"]:
         raise ArnError(f"{place} names no network: its config has no network._target_")
-    network = build_network(config["network"], f"{place}: network", allowed=("arn.networks.", "arn.classical."))
+    network = build_network(config["network"], f"{place}: network")
     load_weights(network, weights, place)
     return network.eval(), config

@@ -58,7 +58,8 @@ class Job:
         """This process's, without what Hydra, Lightning and SLURM left in it for this process alone."""
         own = {"HYDRA_FULL_ERROR", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_PORT", "PL_GLOBAL_SEED", EXPECTED}
         kept = {key: value for key, value in outside_slurm().items() if key not in own}
-        return kept | {PARENT: "1"} | ({} if self.hash is None else {EXPECTED: self.hash}) | more
+        # The working folder is no place to import from, which ``-m`` would make it.
+        return kept | {PARENT: "1", "PYTHONSAFEPATH": "1"} | ({} if self.hash is None else {EXPECTED: self.hash}) | more
 
     def arguments(self) -> list[str]:
         """Of `arn`, for what is left of the job at this moment."""

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from arn.config.compose import FreshFolder, run_hydra
 from arn.config.identity import run_hash
-from arn.config.instantiate import instantiate, to_plain
+from arn.config.instantiate import check_groups, instantiate, to_plain
 from arn.config.requests import TrainRequest
 from arn.data.catalogue import data_root
 from arn.data.datamodule import SaliencyDataModule
@@ -81,6 +81,7 @@ def recipe(config: DictConfig) -> float:
 def train(training: Training) -> float:
     request, run = training.request, training.run
     check_expected(training.config)
+    check_groups(training.config)
     set_up_process(request.seed)
     # What can be wrong with the data or the config is found before anything is written.
     last = run.resume_point() if request.resume else None
