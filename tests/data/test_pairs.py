@@ -62,9 +62,9 @@ def test_lossless_rgb_is_read_exactly(tmp_path, rgb, suffix):
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 40}])
 def test_the_fast_way_to_read_jpeg_is_exact(tmp_path, rgb, options, monkeypatch):
     path = stored(tmp_path / "a.jpg", rgb, **options)
-    assert module._is_ordinary_jpeg(path.read_bytes())
+    assert module._size_of_ordinary_jpeg(path.read_bytes())
     fast = read_picture(path)
-    monkeypatch.setattr(module, "_is_ordinary_jpeg", lambda data: False)
+    monkeypatch.setattr(module, "_size_of_ordinary_jpeg", lambda data: None)
     np.testing.assert_array_equal(fast, read_picture(path))
     with Image.open(path) as image:
         np.testing.assert_array_equal(fast, np.array(image))
@@ -596,7 +596,7 @@ def test_real_pictures_are_read_as_pil_reads_them(data_dir, name):
     pairs = find_dataset(name, data_dir)
     for pair in pairs[:: len(pairs) // 40]:
         data = pair.picture.read_bytes()
-        assert module._is_ordinary_jpeg(data), "these are what the fast way is for"
+        assert module._size_of_ordinary_jpeg(data), "these are what the fast way is for"
         with Image.open(io.BytesIO(data)) as image:
             np.testing.assert_array_equal(read_picture(pair.picture), np.array(image.convert("RGB")))
         assert pair.mask is not None

@@ -17,7 +17,14 @@ from arn.networks.variants import variant
 ASIDE = ("logger", "launcher", "profiler", "sweep", "tags", "resume", "tune", "label", "watch", "plugins")
 """Keys that say where a run is started, shown or listed, not what it computes."""
 
-UNSEEN = ("panels", "trainer.log_every_n_steps", "checkpoint.minutes", "data.workers", "data.start_method")
+UNSEEN = (
+    "panels",
+    "max_megapixels",
+    "trainer.log_every_n_steps",
+    "checkpoint.minutes",
+    "data.workers",
+    "data.start_method",
+)
 """Keys of what is shown, kept or done at once, which no weight and no score depends on either."""
 
 

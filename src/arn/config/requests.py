@@ -67,6 +67,7 @@ class MethodRequest(Request):
         return request
 
 
+_MEGAPIXELS = Limit("above 0, and at most 1000", lambda value: 0 < value <= 1000)  # OpenCV reads 2^30 pixels
 _SMOOTHING = Limit("at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
@@ -86,6 +87,7 @@ class PredictRequest(MethodRequest):
     recursive: bool = True
     overwrite: bool = False
     watch: bool = False
+    max_megapixels: Annotated[float, _MEGAPIXELS] = 178.0
 
 
 @dataclass
@@ -94,7 +96,7 @@ class ServeRequest(MethodRequest):
     port: Annotated[int, Between(0, 65535, closed=True)] = 8000
     hosts: list[str] = field(default_factory=list)
     max_megabytes: Annotated[float, Above(0)] = 32.0
-    max_megapixels: Annotated[float, Above(0)] = 50.0
+    max_megapixels: Annotated[float, _MEGAPIXELS] = 50.0
     max_requests: Annotated[int, AtLeast(1)] = 32
     timeout: Annotated[float, Above(0)] = 30.0
 
@@ -157,6 +159,7 @@ class BenchRequest(Request):
     cache_limit: Any = None
     workers: Annotated[Any, _PROCESSES] = "auto"
     batch_size: Annotated[int, AtLeast(1)] = 8
+    max_megapixels: Annotated[float, _MEGAPIXELS] = 178.0
     device: str = "auto"
     name: str = "bench"
     tags: list[str] = field(default_factory=list)
@@ -246,6 +249,7 @@ class TrainRequest(Request):
     backbone_lr: Annotated[float, AtLeast(0)] = 1.0
     freeze_backbone_norm: bool = False
     panels: Annotated[int, AtLeast(0)] = 8
+    max_megapixels: Annotated[float, _MEGAPIXELS] = 178.0
     tags: list[str] = field(default_factory=list)
     sweep: str | None = None
     label: str | None = None

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
+from arn.data.decoders import JPEG, PNG, check_pixels, decode_by_opencv, open_head, png_is_sound, told_of
 from arn.data.labels import Meaning, plain_mask
 from arn.errors import ArnError
 from arn.files import write_atomically
@@ -28,8 +29,6 @@ PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
     | {".avif", ".heic", ".heif", ".jfif", ".jpe", ".jif", ".jp2", ".tga"}
 )
-_JPEG = b"\xff\xd8\xff"
-_HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 GRAY_TOLERANCE = 16  # by which channels of a gray mask stored as RGB may differ; JPEG's rounding stays well below
 
 
@@ -45,22 +44,24 @@ def read_picture(path: Path, at_least: int | None = None, data: bytes | None = N
     missing, truncated or no picture.
     """
     data = read_bytes(path) if data is None else data
-    shorter = _is_ordinary_jpeg(data)
-    if shorter:
+    size = _size_of_ordinary_jpeg(data)
+    if size is not None:
+        check_pixels(path, *size)
         # Twice as fast as PIL and equal to it bit for bit (both decode with libjpeg-turbo; asserted on real pictures).
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
         if at_least is not None:  # the flags: what those of IMREAD_REDUCED have beside gray or colour
-            flags |= next((flag for scale, flag in ((8, 64), (4, 32), (2, 16)) if shorter // scale >= at_least), 0)
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+            flags |= next((flag for scale, flag in ((8, 64), (4, 32), (2, 16)) if min(size) // scale >= at_least), 0)
+        decoded = decode_by_opencv(data, flags)
         if decoded is not None:
-            return decoded  # type: ignore[return-value]
+            return decoded
     image = _open(path, data)
-    if image.mode.startswith("I;16"):
-        return np.repeat(upper_bits(np.array(image))[:, :, None], 3, axis=2)
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.array(image.convert("RGB"))
+    with told_of(path, data):
+        if image.mode.startswith("I;16"):
+            return np.repeat(upper_bits(np.array(image))[:, :, None], 3, axis=2)
+        if image.has_transparency_data:
+            layer = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        return np.array(image.convert("RGB"))
 
 
 def read_photo(path: Path, data: bytes | None = None) -> tuple[Picture, bytes | None]:
@@ -70,7 +71,7 @@ def read_photo(path: Path, data: bytes | None = None) -> tuple[Picture, bytes | 
     """
     data = read_bytes(path) if data is None else data
     try:
-        with _opened(path, data) as image:
+        with open_head(path, data) as image:
             profile, mode = image.info.get("icc_profile"), image.mode
     except Exception:
         profile = mode = None  # what is wrong with it is told below
@@ -87,7 +88,7 @@ def read_photo(path: Path, data: bytes | None = None) -> tuple[Picture, bytes | 
 def picture_size(data: bytes) -> tuple[int, int]:
     """Height and width in px that the head of a picture's file announces; (0, 0) where it cannot be told."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_head(Path(), data) as image:
             return image.height, image.width
     except Exception:  # reading it whole tells what is wrong
         return 0, 0
@@ -103,10 +104,10 @@ def read_mask(path: Path, meaning: Meaning | None = None) -> Mask:
     colours.
     """
     data = read_bytes(path)
-    noisy = data.startswith(_JPEG)
+    noisy = data.startswith(JPEG)
     if meaning is not None:
         return meaning.mask(path, _values(path, data), noisy)
-    return plain_mask(path, _levels(path, data), noisy or _channels_differ(data))
+    return plain_mask(path, _levels(path, data), noisy or _channels_differ(path, data))
 
 
 def read_ignored(path: Path, meaning: Meaning) -> NDArray[np.bool_]:
@@ -115,15 +116,19 @@ def read_ignored(path: Path, meaning: Meaning) -> NDArray[np.bool_]:
 
 
 def _levels(path: Path, data: bytes) -> Mask:
-    decoded = decode_gray_png(data)
-    return gray_levels(path, _open(path, data)) if decoded is None else decoded
+    decoded = decode_gray_png(path, data)
+    if decoded is not None:
+        return decoded
+    image = _open(path, data)
+    with told_of(path, data):
+        return gray_levels(path, image)
 
 
-def _channels_differ(data: bytes) -> bool:
+def _channels_differ(path: Path, data: bytes) -> bool:
     """Whether a mask is stored in colour and is gray but for what an encoder did: none of its values is exact."""
     if _is_ordinary_png(data):
         return False
-    with _opened(Path(), data) as image:
+    with told_of(path, data), open_head(path, data) as image:
         if image.mode not in ("RGB", "RGBA"):
             return False
         colours = np.array(image.convert("RGB"))
@@ -138,9 +143,7 @@ def _values(path: Path, data: bytes) -> Mask:
 
 def read_map(path: Path) -> Mask:
     """A saliency map as uint8 gray, H x W, 0..255: as `read_mask`, but a map that never passes 1 is left so dark."""
-    data = read_bytes(path)
-    gray = decode_gray_png(data)
-    return gray_levels(path, _open(path, data)) if gray is None else gray
+    return _levels(path, read_bytes(path))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -150,35 +153,40 @@ def read_bytes(path: Path) -> bytes:
         raise ArnError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
-def _is_ordinary_jpeg(data: bytes) -> int:
-    """The shorter side, px, of a JPEG that OpenCV decodes as PIL does: 8-bit gray or YCbCr, no EXIF or XMP; else 0."""
+def _size_of_ordinary_jpeg(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG that OpenCV decodes as PIL does: 8-bit gray or YCbCr, no EXIF or XMP; else None."""
     # OpenCV before 4.11 fills the missing rest of a truncated JPEG with gray, so a file must end as JPEG does.
-    if not (data.startswith(_JPEG) and data.endswith(b"\xff\xd9")):
-        return 0
+    if not (data.startswith(JPEG) and data.endswith(b"\xff\xd9")):
+        return None
     at = 2
     while at + 10 <= len(data) and data[at] == 0xFF:
         marker, length, depth, height, width, channels = struct.unpack_from(">BHBHHB", data, at + 1)
         if marker == 0xE1 or marker == 0xDA:  # APP1: EXIF or XMP, either can turn the picture; SOS before any SOF
-            return 0
+            return None
         if marker in (0xC0, 0xC1, 0xC2):  # SOF: baseline, extended, progressive
-            return min(height, width) if depth == 8 and channels in (1, 3) else 0
+            return (width, height) if depth == 8 and channels in (1, 3) else None
         at += 2 + length
-    return 0
+    return None
 
 
-def decode_gray_png(data: bytes) -> Mask | None:
+def decode_gray_png(path: Path, data: bytes) -> Mask | None:
     """What an ordinary gray PNG of up to 8 bits holds; None for any other file, and for a damaged one.
+
+    Raises ArnError for one that is too large.
 
     Three times as fast as PIL and equal to it (asserted on real masks).
     """
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _is_ordinary_png(data) else None
+    if not _is_ordinary_png(data) or not png_is_sound(data):
+        return None
+    check_pixels(path, *struct.unpack_from(">II", data, 16))
+    decoded = decode_by_opencv(data, cv2.IMREAD_UNCHANGED)
     return None if decoded is None else np.asarray(decoded, np.uint8)
 
 
 def _is_ordinary_png(data: bytes) -> bool:
     """Whether OpenCV decodes it as PIL does: a whole gray PNG of 1 or 8 bits, opaque, without EXIF."""
     return (
-        data.startswith(b"\x89PNG\r\n\x1a\n")
+        data.startswith(PNG)
         and data[12:16] == b"IHDR"
         and data[24:26] in (b"\1\0", b"\x08\0")
         and data.endswith(b"IEND\xaeB`\x82")
@@ -196,32 +204,12 @@ def _open(path: Path, data: bytes) -> Image.Image:
 
 def open_image(path: Path, data: bytes) -> Image.Image:
     """The whole picture, decoded by PIL and turned as its EXIF orientation says. Raises ArnError naming the file."""
-    try:
-        image = _opened(path, data)
+    with told_of(path, data):
+        image = open_head(path, data)
         sixteen_bits = image.mode == "I" and image.format == "PPM"
         image.load()
         image = ImageOps.exif_transpose(image)
-    except Image.UnidentifiedImageError as error:
-        raise ArnError(f"{path} is no picture that can be read ({len(data)} bytes); replace or remove it.") from error
-    except Image.DecompressionBombError as error:
-        raise ArnError(f"{path} is too large to read ({error}).") from error
-    except ArnError:
-        raise
-    except Exception as error:  # what decoders raise of damaged files shares no base class
-        told = str(error) or type(error).__name__
-        raise ArnError(f"{path} is truncated or damaged ({told}); replace or remove it.") from error
     return Image.fromarray(np.array(image).astype(np.uint16)) if sixteen_bits else image
-
-
-def _opened(path: Path, data: bytes) -> Image.Image:
-    """The picture, its pixels not decoded yet."""
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF:
-        try:
-            from pi_heif import register_heif_opener
-        except ImportError as error:
-            raise ArnError(f"{path} is HEIC, which needs a package: pip install 'arn-saliency[heif]'") from error
-        register_heif_opener()
-    return Image.open(io.BytesIO(data))
 
 
 def upper_bits(wide: NDArray[Any]) -> Mask:

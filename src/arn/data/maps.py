@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from arn.data.decoders import FORMATS, MORE_FORMATS, told_of
 from arn.data.images import PICTURE_SUFFIXES, Mask, decode_gray_png, gray_levels, open_image, read_bytes
 from arn.errors import ArnError
 from arn.files import digest, file_digest, known
@@ -73,8 +74,8 @@ def read_head(path: Path) -> Head:
     """Size and depth of a picture or array, as far as its head tells."""
     try:
         size, wide = known(path, "head", lambda: _read_head(path))
-    except (OSError, ValueError, EOFError, struct.error, Image.DecompressionBombError):
-        return Head(None, False)  # decoding will tell
+    except Exception:  # of damaged heads Pillow raises whatever comes; decoding will tell
+        return Head(None, False)
     return Head(None if size is None else (size[0], size[1]), wide)
 
 
@@ -87,7 +88,7 @@ def _read_head(path: Path) -> tuple[Sequence[int] | None, bool]:
     if path.suffix.lower() == ".npy":
         array = _flat(np.load(path, mmap_mode="r", allow_pickle=False))
         return array.shape if array.ndim == 2 else None, array.dtype == np.uint16
-    with Image.open(path) as image:
+    with Image.open(path, formats=(*FORMATS, *MORE_FORMATS)) as image:
         upright = image.getexif().get(0x0112, 1) == 1
         return (image.height, image.width) if upright else None, image.mode.startswith("I;16")
 
@@ -104,18 +105,19 @@ def _stored(path: Path) -> NDArray[Any]:
     data = read_bytes(path)
     if path.suffix.lower() == ".npy":
         return _array(path, data)
-    gray = decode_gray_png(data)
+    gray = decode_gray_png(path, data)
     if gray is not None:
         return gray
     image = open_image(path, data)
     wide = image.mode in ("I", "F") or image.mode.startswith("I;16")
-    return np.array(image) if wide else gray_levels(path, image)
+    with told_of(path, data):
+        return np.array(image) if wide else gray_levels(path, image)
 
 
 def _array(path: Path, data: bytes) -> NDArray[Any]:
     try:
         array = _flat(np.load(io.BytesIO(data), allow_pickle=False))
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # of a damaged head NumPy raises whatever comes
         raise ArnError(f"{path} is no array that can be read ({error}); replace or remove it.") from error
     if array.ndim != 2 or array.dtype.kind not in "buif" or array.size == 0:
         raise ArnError(f"{path} holds {array.dtype} of shape {array.shape}; a map is numbers, H x W.")

@@ -8,10 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from arn.data.catalogue import Dataset
-from arn.data.images import read_bytes, read_mask, read_picture
+from arn.data.decoders import jpeg_warning
+from arn.data.images import Picture, read_bytes, read_mask, read_picture
 from arn.data.layout import Pair, check_same_size
 from arn.errors import ArnError
 from arn.files import listed
@@ -83,6 +85,12 @@ def stems_digest(stems: Sequence[str]) -> str:
     return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
+def _read_strictly(path: Path, data: bytes) -> Picture:
+    if remark := jpeg_warning(path, data):
+        raise ArnError(f"{path} is damaged ({remark}); replace or remove it.")
+    return read_picture(path, data=data)
+
+
 def _look(pair: Pair) -> tuple[bytes | None, list[tuple[str, str]]]:
     """The digest of a picture's bytes, and (field of :class:`Report`, what belongs there) of all that was seen."""
     seen: list[tuple[str, str]] = []
@@ -95,7 +103,7 @@ def _look(pair: Pair) -> tuple[bytes | None, list[tuple[str, str]]]:
 
     data = attempt("unreadable", read_bytes, pair.picture)
     digest = None if data is None else hashlib.sha256(data).digest()
-    picture = None if data is None else attempt("unreadable", read_picture, pair.picture, None, data)
+    picture = None if data is None else attempt("unreadable", _read_strictly, pair.picture, data)
     mask = None if pair.mask is None else attempt("unreadable", read_mask, pair.mask)
     if mask is None:
         return digest, seen

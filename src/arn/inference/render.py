@@ -196,7 +196,7 @@ def encode(
 def read_note(path: Path) -> str | None:
     """The ``made_from`` of a file that :func:`encode` wrote; None for any other. Reads its head only."""
     try:
-        with PillowImage.open(path) as image:
+        with PillowImage.open(path, formats=[kind.upper() for kind in FORMATS]) as image:
             if MADE_FROM in image.info:
                 return str(image.info[MADE_FROM])
             software = str(image.getexif().get(_SOFTWARE, ""))

@@ -18,6 +18,7 @@ from arn.config.compose import Composed, run_hydra
 from arn.config.instantiate import instantiate
 from arn.config.requests import BenchRequest
 from arn.config.units import size_told
+from arn.data.decoders import limit_megapixels
 from arn.errors import ArnError
 from arn.evaluation.bench import Bench
 from arn.evaluation.cache import Cache
@@ -79,6 +80,7 @@ def recipe(config: DictConfig) -> None:
     overrides = list(job.overrides.task)
     try:
         request = BenchRequest.of(config)
+        limit_megapixels(request.max_megapixels)
         if request.shards is not None:
             rest = [override for override in overrides if _key(override) != "shards"]
             count = request.shards

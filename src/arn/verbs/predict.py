@@ -14,6 +14,7 @@ from rich.console import Console
 from arn.config.arguments import Typed, parse
 from arn.config.compose import run_hydra
 from arn.config.requests import MethodRequest, PredictRequest
+from arn.data.decoders import limit_megapixels
 from arn.data.images import read_picture
 from arn.errors import ArnError
 from arn.inference import video
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
 
 def recipe(config: DictConfig, typed: Typed) -> int:
     request = replace(PredictRequest.of(config), **typed.keys)
+    limit_megapixels(request.max_megapixels)
     named = [*typed.words, *([request.input] if request.input is not None else [])]
     if not named:
         raise ArnError("no input: name pictures, folders or addresses, as in arn predict dog.jpg, or input=PATH")

@@ -6,17 +6,16 @@ import importlib
 import math
 import signal
 import socket
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 from omegaconf import DictConfig
-from PIL import Image
 from rich.console import Console
 
 from arn.config.compose import run_hydra
 from arn.config.requests import ServeRequest
+from arn.data.decoders import limit_megapixels
 from arn.errors import ArnError
 from arn.verbs.predict import choose_method, described
 
@@ -37,8 +36,7 @@ def recipe(config: DictConfig) -> None:
     from arn.serving.app import make_app
     from arn.serving.limits import Limits
 
-    # PIL warns of large pictures, which are asked for their size before they are decoded.
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    limit_megapixels(request.max_megapixels)
     with ends_on_sigterm(), listen(request.host, request.port) as listener:
         method = choose_method(request)
         method.maps([np.zeros((64, 64, 3), np.uint8)])  # what is compiled, or fails, at the first picture does so now

@@ -21,6 +21,7 @@ from arn.config.instantiate import check_groups, instantiate, to_plain
 from arn.config.requests import TrainRequest
 from arn.data.catalogue import data_root
 from arn.data.datamodule import SaliencyDataModule
+from arn.data.decoders import limit_megapixels
 from arn.errors import ArnError
 from arn.files import write_atomically
 from arn.inference.predictor import Predictor
@@ -73,6 +74,7 @@ def recipe(config: DictConfig) -> float:
     with ending_well(run, fresh=FreshFolder.run) as signals, signals.held():
         plain = to_plain(config) if not config.resume else Run(str(config.resume)).config_to_resume(overrides)
         request = TrainRequest.of(plain)
+        limit_megapixels(request.max_megapixels)
         plain.pop("resume", None)
         with run.lock():
             return train(Training(request, plain, run, shlex.join(["arn", "train", *overrides]), signals))
