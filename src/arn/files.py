@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -167,6 +169,18 @@ def remembering(memory: Memory) -> Iterator[None]:
 def known(path: Path, what: str, find_out: Callable[[], Any]) -> Any:
     """What `find_out` says of a file, as JSON can hold it; or said earlier, where there is a memory of that."""
     return find_out() if _memory is None else _memory.recall(path, what, find_out)
+
+
+def slugs(texts: Sequence[str]) -> dict[str, str]:
+    """By text a file's name of letters, digits, dots and ``_``; those that would be one file get a number."""
+    names: dict[str, str] = {}
+    taken = set()
+    for text in dict.fromkeys(texts):
+        slug = re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_.") or "_"
+        endings = ("" if number == 1 else f"_{number}" for number in itertools.count(1))
+        names[text] = next(f"{slug}{end}" for end in endings if f"{slug}{end}".casefold() not in taken)
+        taken.add(names[text].casefold())  # as some file systems see it
+    return names
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:

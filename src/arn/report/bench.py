@@ -16,11 +16,11 @@ from arn.evaluation.cache import Cache
 from arn.evaluation.results import view_id
 from arn.evaluation.scoring import map_key
 from arn.evaluation.work import Workers
-from arn.files import write_atomically
+from arn.files import slugs, write_atomically
 from arn.inference.methods import MapFolder
 from arn.report import table1
 from arn.report.browser import levels, media, spread, view_rows
-from arn.report.figures import as_files, choose_rows, draw_all, grid, slug, use_style
+from arn.report.figures import as_files, choose_rows, draw_all, grid, use_style
 from arn.report.latex import Form, latex
 from arn.report.page import write_page
 from arn.report.tables import markdown, per_image_csv, scores_csv
@@ -73,6 +73,7 @@ class Pictures:
 
     def __init__(self, bench: Bench, dataset: str, cache: Cache) -> None:
         self.dataset, self.cache = dataset, cache
+        self.name = slugs(list(bench.sources))[dataset]  # of files
         self.source, self.methods = bench.sources[dataset], bench.of(dataset)
         view = next(view for view in bench.views if view.dataset == dataset)
         tables = [bench.rows_of(method, view) for method in self.methods]
@@ -113,4 +114,4 @@ class Pictures:
             rows.append((self.stems[number], why, images, self.errors[:, number].tolist()))
         title = f"{self.dataset}: lowest and highest mean MAE, and largest disagreement (MAE below each map)"
         drawn = grid(title, [method.name for method in self.methods], rows, self.cache)
-        return as_files(f"figures/grid_{slug(self.dataset)}", drawn)
+        return as_files(f"figures/grid_{self.name}", drawn)

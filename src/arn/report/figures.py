@@ -4,7 +4,6 @@ side (Fig. 4). PNG and SVG, at print size; colours of Okabe and Ito, told apart 
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from arn.errors import ArnError
 from arn.evaluation.cache import Cache
 from arn.evaluation.results import ranked
-from arn.files import digest, listed
+from arn.files import digest, listed, slugs
 from arn.metrics.measures import labels
 from arn.provenance import code_version
 from arn.report.tables import to_csv
@@ -52,10 +51,6 @@ _METADATA: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date
 Report = Mapping[str, Any]
 Entries = Sequence[Mapping[str, Any]]  # scores of a bench's or a report's content
 Drawn = dict[str, bytes]  # file name -> content
-
-
-def slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_")
 
 
 def as_files(name: str, drawn: Iterable[tuple[str, bytes]]) -> Drawn:
@@ -99,11 +94,14 @@ def use_style(style: str | None) -> Iterator[None]:
 def draw_all(bench: Mapping[str, Any], cache: Cache) -> Drawn:
     """Every curve and bar of every view as PNG and SVG, and what each shows as CSV."""
     drawn: Drawn = {}
+    several = len(bench["protocols"]) > 1
+    texts = {one["id"]: f"{one['label']}_{one['protocol']}" if several else one["label"] for one in bench["views"]}
+    names = slugs(list(texts.values()))
     for view in bench["views"]:
         entries = [one for one in bench["scores"] if one["view"] == view["id"]]
         if not entries or "precision" not in entries[0]["curves"]:
             continue
-        name = slug(f"{view['label']}_{view['protocol']}" if len(bench["protocols"]) > 1 else view["label"])
+        name = names[texts[view["id"]]]
         title = _text(f"{view['label']}, protocol {view['protocol']}")
         drawable = [{**one, "method": _text(one["method"])} for one in entries]
         for kind, (draw, *needed) in _KINDS.items():
@@ -288,17 +286,17 @@ def draw_sweep(report: Report) -> Drawn:
 
     Against the key that the variants differ in, where it is one number (T); bars otherwise.
     """
-    kind = f"against_{slug(report['axis'])}" if report["axis"] else "variants"
+    kind = f"against_{slugs([report['axis']])[report['axis']]}" if report["axis"] else "variants"
     drawn: Drawn = {}
-    for dataset in report["datasets"]:
-        drawn |= as_files(f"{kind}_{slug(dataset)}", _written(partial(_two_scores, report, dataset)))
+    for dataset, name in slugs(report["datasets"]).items():
+        drawn |= as_files(f"{kind}_{name}", _written(partial(_two_scores, report, dataset)))
         lines = [
             [one["variant"], one["score"], str(seed), float(value)]
             for one in report["scores"]
             if one["dataset"] == dataset and one["score"] in ("max_f", "mae")
             for seed, value in one["by_seed"].items()
         ]
-        drawn[f"{kind}_{slug(dataset)}.csv"] = to_csv(["variant", "score", "seed", "value"], lines).encode()
+        drawn[f"{kind}_{name}.csv"] = to_csv(["variant", "score", "seed", "value"], lines).encode()
     return drawn
 
 

@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import Callback
 from arn.data.datamodule import SaliencyDataModule
 from arn.data.sources import Source
 from arn.data.transforms import resize
-from arn.files import write_atomically
+from arn.files import slugs, write_atomically
 from arn.inference.predictor import Predictor
 from arn.loggers import RunLogger, ShownImage
 from arn.runs import Run
@@ -85,9 +85,10 @@ def draw_test_panels(
 ) -> list[Path]:
     """A sheet of every test set, to the run's figures and to its loggers; returns the files, none for ``rows=0``."""
     files = []
+    names = slugs(["validation", *sources])  # which has its panels there already
     for name, source in sources.items() if rows else ():
         images = shown_pictures(predictor, source, 2 * rows)
-        files.append(run.figures / f"{name.replace('/', '_')}.png")
+        files.append(run.figures / f"{names[name]}.png")
         write_png(files[-1], draw_sheet(images))
         for logger in loggers:
             logger.images(f"test_maps/{name}", images)
