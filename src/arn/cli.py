@@ -84,6 +84,11 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"arn {verb}: interrupted", file=sys.stderr)
         return 130
+    except OSError as error:
+        if error.errno is None or error.strerror is None:
+            raise
+        print(f"arn {verb}: error: {error.strerror}{f': {error.filename}' * bool(error.filename)}", file=sys.stderr)
+        return 2
 
 
 def _help(verb: str) -> str:

@@ -157,7 +157,7 @@ class Run:
         """The record of a finished run; None where there is none, or half of one."""
         try:
             record = json.loads(self.record_file.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return record if isinstance(record, dict) else None
 
@@ -188,9 +188,12 @@ class Run:
     def validations(self) -> list[dict[str, Any]]:
         """Every validation so far, in order; a line that is not whole (a kill, a look while writing) is left out."""
         validations = []
-        for line in self.validations_file.read_text().splitlines() if self.validations_file.is_file() else ():
-            with contextlib.suppress(ValueError):
-                validations.append(json.loads(line))
+        data = self.validations_file.read_bytes() if self.validations_file.is_file() else b""
+        for line in data.splitlines():
+            with contextlib.suppress(ValueError, RecursionError):
+                validation = json.loads(line)
+                if isinstance(validation, dict) and isinstance(validation.get("step"), int):
+                    validations.append(validation)
         return validations
 
     def add_validation(self, validation: Mapping[str, Any]) -> None:
@@ -219,11 +222,10 @@ class Run:
 
     def rows(self) -> dict[str, Rows]:
         """What :meth:`write_rows` kept, by test set. Raises ArnError where that is missing or damaged."""
-        from zipfile import BadZipFile
-
         import numpy as np
 
-        from arn.metrics.functional import Rows
+        from arn.metrics.functional import Rows, width
+        from arn.metrics.measures import check_measures
         from arn.metrics.protocols import get_protocol
 
         path = self.rows_file
@@ -235,8 +237,11 @@ class Run:
                 for number, dataset in enumerate(arrays["datasets"].tolist()):
                     stems, measures = (tuple(arrays[f"{number}.{what}"].tolist()) for what in ("stems", "measures"))
                     protocol = get_protocol(str(arrays[f"{number}.protocol"]))
-                    rows[dataset] = Rows(protocol, measures, stems, arrays[f"{number}.table"])
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+                    table = arrays[f"{number}.table"]
+                    if table.dtype != np.float64 or table.shape != (len(stems), width(check_measures(list(measures)))):
+                        raise ValueError(f"a table of {table.dtype}, {table.shape}, for {len(stems)} pictures")
+                    rows[str(dataset)] = Rows(protocol, measures, stems, table)
+        except Exception as error:  # of a damaged archive NumPy raises whatever comes
             raise ArnError(f"{path} cannot be read: it is truncated, damaged or another file ({error})") from error
         return rows
 

@@ -68,7 +68,14 @@ def parse(arguments: Sequence[str]) -> Typed:
 def _is_override(argument: str) -> bool:
     """``key=value``, unless a file is called so."""
     key, equals, _ = argument.lstrip("+~").partition("=")
-    return bool(equals) and key.replace(".", "").replace("/", "").isidentifier() and not Path(argument).exists()
+    return bool(equals) and key.replace(".", "").replace("/", "").isidentifier() and not _is_there(argument)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # no name of a file
+        return False
 
 
 def _path(override: str) -> tuple[str, str] | None:

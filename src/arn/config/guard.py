@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from arn.errors import ArnError
 
@@ -29,11 +30,17 @@ def guarded(typed: Sequence[str]) -> Iterator[None]:
     Raises ArnError naming the key, before anything of it is imported.
     """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra.errors import HydraException
 
     load = ConfigLoaderImpl.load_configuration  # of every job of a multirun as well
 
     def checked(self: Any, *arguments: Any, **named: Any) -> Any:
-        config = load(self, *arguments, **named)
+        try:
+            config = load(self, *arguments, **named)
+        except (HydraException, OmegaConfBaseException, OSError):
+            raise  # told of by who called
+        except Exception as error:  # of odd defaults lists, values and YAML Hydra raises whatever comes
+            raise ArnError(f"this cannot be composed: {str(error).strip().splitlines()[0]}") from error
         check(config, typed)
         return config
 

@@ -31,7 +31,9 @@ def upgrade_network(config: Mapping[str, Any]) -> dict[str, Any]:
     offset = 1 if config.get("backbone", "vgg16") == "vgg16" else 0
 
     def strides(levels: Any) -> Any:
-        whole = isinstance(levels, list | tuple) and all(isinstance(level, int) for level in levels)
+        whole = isinstance(levels, list | tuple) and all(
+            isinstance(level, int) and offset <= level <= 30 for level in levels
+        )
         return [2 ** (level - offset) for level in levels] if whole else levels
 
     options = {key: value for key, value in config.items() if key not in ("levels", "mirror")}

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import shutil
 import urllib.error
 import urllib.parse
-import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from arn.data.catalogue import CATALOGUE, by_name, data_root
 from arn.data.layout import find_dataset
+from arn.data.web import open_address
 from arn.errors import ArnError
 
 Progress = Callable[[str, int, int | None], None]
 _BLOCK = 1 << 20  # bytes
+LARGEST = 64 << 30  # bytes of an archive, packed and unpacked; the largest set of the catalogue has half a gigabyte
+LARGEST_MEMBER = 256 << 20
+_OF_NAMES = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
 
 def fetch(
@@ -56,8 +60,11 @@ def fetch(
         unpacked = passing / dataset.name
         shutil.rmtree(unpacked, ignore_errors=True)
         for address in addresses:
-            archive = passing / (Path(urllib.parse.urlparse(address).path).name or "archive.zip")
-            sums[archive.name] = _download(address, archive, progress)
+            name = _name(address)
+            # Of this address alone: another one's half, or its file of the same name, is another archive.
+            archive = passing / hashlib.sha256(address.encode()).hexdigest()[:8] / name
+            archive.parent.mkdir(exist_ok=True)
+            sums[name if name not in sums else address] = _download(address, archive, progress)
             _unpack(archive, unpacked, address)
         pairs = find_dataset(dataset.name, passing)
         if len(pairs) != dataset.count:
@@ -79,23 +86,25 @@ def _download(address: str, archive: Path, progress: Progress) -> str:
     part = archive.with_name(archive.name + ".part")
     if not archive.is_file():
         done = part.stat().st_size if part.is_file() else 0
-        headers = {"User-Agent": "arn"} | ({"Range": f"bytes={done}-"} if done else {})
+        headers = {"Range": f"bytes={done}-"} if done else {}
         try:
-            with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=60) as answer:
+            with open_address(address, headers, timeout=60) as answer:
                 if answer.status != 206:  # the server began at the beginning again
                     done = 0
-                length = answer.headers.get("Content-Length")
-                total = done + int(length) if length else None
+                length = answer.headers.get("Content-Length", "")
+                total = done + int(length) if length.isdecimal() else None
                 with part.open("ab" if done else "wb") as file:
                     while block := answer.read(_BLOCK):
                         file.write(block)
                         done += len(block)
+                        if done > LARGEST:
+                            raise ArnError(f"{address}: more than {LARGEST >> 30} GiB; no data set here is as large")
                         progress(archive.name, done, total)
         except urllib.error.HTTPError as error:
             if error.code != 416 or not done:
                 raise ArnError(f"{address}: the server answers {error.code} {error.reason}") from error
             total = done  # nothing beyond what is there: it was whole
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise ArnError(
                 f"{address} cannot be reached: {reason}. Start again to go on; or name a mirror: from=ADDRESS"
@@ -107,13 +116,44 @@ def _download(address: str, archive: Path, progress: Progress) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _name(address: str) -> str:
+    """The last part of an address, as the name of a file."""
+    try:
+        last = urllib.parse.unquote(urllib.parse.urlsplit(address).path).rpartition("/")[2]
+    except ValueError as error:
+        raise ArnError(f"from={address}: is no address ({error})") from error
+    return "".join(sign if sign.isalnum() or sign in "-_. ()" else "_" for sign in last).strip(". ") or "archive.zip"
+
+
 def _unpack(archive: Path, folder: Path, address: str) -> None:
+    """Raises ArnError for what is no archive of pictures, and removes it: the next start is to have another."""
     try:
         with zipfile.ZipFile(archive) as content:
             names = [one for one in content.namelist() if not one.startswith("__MACOSX/") and "/._" not in f"/{one}"]
-            content.extractall(folder, names)  # takes leading slashes and .. out of names by itself
-    except (zipfile.BadZipFile, EOFError) as error:
-        archive.unlink()
-        raise ArnError(
-            f"{address}: what came is no whole ZIP file ({error}). Start again, or name a mirror: from=ADDRESS"
-        ) from error
+            wrong = _refused([content.getinfo(name) for name in names], archive.parent)
+            if wrong is None:
+                # Takes leading slashes and .. out of names by itself, and makes files of links.
+                content.extractall(folder, names)
+                return
+    except OSError as error:
+        if error.errno not in (None, *_OF_NAMES):  # of the disk: the archive may well be whole
+            raise
+        wrong = f"no whole ZIP file, or none with names of files ({error})"
+    except Exception as error:  # zipfile, zlib and lzma raise whatever comes of damaged ones
+        wrong = f"no whole ZIP file ({str(error) or type(error).__name__})"
+    archive.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    raise ArnError(f"{address}: what came is {wrong}. Start again, or name a mirror: from=ADDRESS")
+
+
+def _refused(members: Sequence[zipfile.ZipInfo], place: Path) -> str | None:
+    """What is wrong with an archive, by what it says of itself; `zipfile` writes no more than that."""
+    for member in members:
+        if member.flag_bits & 1:
+            return f"encrypted ({member.filename})"
+        if member.file_size > LARGEST_MEMBER:
+            return f"no set of pictures: {member.filename} has {member.file_size:,} bytes"
+    total = sum(member.file_size for member in members)
+    if total > min(LARGEST, shutil.disk_usage(place).free):
+        return f"too large to unpack here ({total:,} bytes)"
+    return None

@@ -78,7 +78,8 @@ class OnnxPredictor(SquarePredictor):
         self.linked = self.metadata.get("arn.weights")  # the file beside it that holds its weights
         self.name = self.metadata.get("arn.name", self.path.stem)
         if "arn.parameters" in self.metadata:
-            self.parameters = int(self.metadata["arn.parameters"])
+            told = self.metadata["arn.parameters"]
+            self.parameters = int(told) if told.isdecimal() and len(told) < 19 else None
         self.trained_on = tuple(filter(None, self.metadata.get("arn.trained_on", "").split(", "))) or None
         self.input, self.one_by_one, self.input_size = self._check_input()
         self.output = self.session.get_outputs()[0].name
@@ -148,7 +149,10 @@ class OnnxPredictor(SquarePredictor):
     def _run(self, session: Any, squares: Floats) -> Floats:
         parts = []
         for part in np.split(squares, len(squares)) if self.one_by_one else (squares,):
-            (maps,) = session.run([self.output], {self.input: np.ascontiguousarray(part)})
+            try:
+                (maps,) = session.run([self.output], {self.input: np.ascontiguousarray(part)})
+            except Exception as error:  # its exceptions share no base class but this
+                raise ArnError(f"{self.path} cannot be run: {str(error).splitlines()[0]}") from error
             if maps.ndim != 4 or maps.shape[:2] != (len(part), 1):
                 raise ArnError(f"{self.path}: its output {self.output} is {maps.shape}, not B x 1 x h x w")
             if not (maps.min() >= 0 and maps.max() <= 1):  # NaN fails this as well

@@ -42,8 +42,7 @@ class Predictor(SquarePredictor):
         self._averaged = with_tta(self.network, self.tta)
         self.input_size, self.config = network.input_size, config
         self.name = str(config.get("name", "network"))
-        trained_on = config.get("trained_on") or (config.get("data") or {}).get("train") or ()
-        self.trained_on = tuple(map(str, trained_on)) or None
+        self.trained_on = tuple(config.get("trained_on") or ()) or None
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
 
     @property

@@ -9,13 +9,13 @@ import sys
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from arn.data.images import PICTURE_SUFFIXES, read_bytes
+from arn.data.web import is_address, open_address
 from arn.errors import ArnError
 from arn.files import listed
 from arn.inference.video_reading import SUFFIXES as VIDEO_SUFFIXES
@@ -52,24 +52,10 @@ class Source:
         return download(self.place) if is_address(self.place) else read_bytes(Path(self.place))
 
 
-def is_address(text: str) -> bool:
-    return text.lower().startswith(("http://", "https://"))
-
-
-class _OnlyWeb(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to web addresses alone, not to files or other protocols."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
-        if not is_address(newurl):
-            raise urllib.error.URLError(f"it redirects to {newurl}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def download(address: str) -> bytes:
     """What lies at a web address, up to `LARGEST` bytes. Raises ArnError naming it."""
     try:
-        request = urllib.request.Request(_quoted(address), headers={"User-Agent": "arn"})
-        with urllib.request.build_opener(_OnlyWeb).open(request, timeout=PATIENCE) as answer:
+        with open_address(address, {}, PATIENCE) as answer:
             data = bytes(answer.read(LARGEST + 1))
             wanted = answer.headers.get("Content-Length")
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -81,14 +67,6 @@ def download(address: str) -> bytes:
     if wanted is not None and wanted.isdigit() and int(wanted) != len(data):
         raise ArnError(f"{address} broke off after {len(data):,} of {int(wanted):,} bytes; try again")
     return data
-
-
-def _quoted(address: str) -> str:
-    """With spaces and letters beyond ASCII as an address may hold them."""
-    parts = urllib.parse.urlsplit(address)
-    path, query = (urllib.parse.quote(part, safe="%/:=&?~#+!$,;'@()*[]") for part in (parts.path, parts.query))
-    host = parts.netloc.encode("idna").decode() if not parts.netloc.isascii() else parts.netloc
-    return urllib.parse.urlunsplit((parts.scheme, host, path, query, ""))
 
 
 def find(

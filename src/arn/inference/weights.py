@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -25,6 +23,9 @@ CONFIG_KEY = "arn_config"
 """Where a checkpoint keeps the run's resolved config, as plain numbers, strings, lists and dicts."""
 
 
+LARGEST_INPUT = 8192  # px; a batch of one is a gigabyte already
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The raw checkpoint on CPU. Raises ArnError if missing, truncated, more than plain data or not written by ARN."""
     path = Path(path)
@@ -32,14 +33,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise ArnError(f"no checkpoint at {path}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # of a damaged pickle torch raises whatever comes
         raise ArnError(
             f"{path} cannot be read as a checkpoint: it is truncated, damaged or holds more than plain data "
             f"({type(error).__name__})"
         ) from error
     if not isinstance(state, dict) or CONFIG_KEY not in state or "state_dict" not in state:
         raise ArnError(f"{path} is not a checkpoint of ARN: it has no {CONFIG_KEY!r} entry")
+    weights = state["state_dict"]
+    if not isinstance(weights, dict) or not all(map(_is_weight, weights.items())):
+        raise ArnError(f"{path} is damaged: its state_dict holds more than tensors by name")
     return state
+
+
+def _is_weight(item: tuple[Any, Any]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
 def load_weights(network: nn.Module, state: dict[str, Tensor], origin: str | Path) -> None:
@@ -54,7 +62,13 @@ def load_weights(network: nn.Module, state: dict[str, Tensor], origin: str | Pat
             f"{origin} is of another architecture than the network config: {len(absent)} tensors missing, "
             f"{len(extra)} unknown, {len(shaped)} of another shape (first: {first})"
         )
-    network.load_state_dict(state)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ArnError(f"{origin}: {name} holds values that are no numbers: the training diverged")
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, NotImplementedError) as error:  # of tensors of another kind
+        raise ArnError(f"{origin} cannot be loaded: {str(error).splitlines()[-1].strip()}") from error
 
 
 def read_export(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -68,14 +82,14 @@ def read_export(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             raise ArnError(f"no {file.name} at {file}: `arn export` writes {path.name} and {beside.name} side by side")
     try:
         config = json.loads(beside.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArnError(f"{beside} is no JSON ({error}): export the checkpoint again") from error
     if not isinstance(config, dict) or "format" not in config or not isinstance(config.get("network"), dict):
         raise ArnError(f"{beside} was not written by `arn export`: it has no 'format' and 'network'")
     check_format(config["format"], beside)
     try:
         return config, load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # its own and torch's
         raise ArnError(f"{path} cannot be read: it is truncated, damaged or no safetensors file ({error})") from error
 
 
@@ -111,6 +125,9 @@ def build_network(config: Mapping[str, Any], place: str = "network") -> Saliency
             f"{place}: {config.get('_target_')} is no network to make maps with; derive it from "
             "arn.networks.SaliencyNetwork"
         )
+    side = getattr(network, "input_size", None)
+    if not isinstance(side, int) or not 1 <= side <= LARGEST_INPUT:
+        raise ArnError(f"{place}.input_size={side}: must be a number of pixels from 1 to {LARGEST_INPUT}")
     return network
 
 
@@ -129,9 +146,18 @@ def load_network(path: str | os.PathLike[str], tta: str | None = None) -> tuple[
         state = read_checkpoint(place)
         config, prefix = state[CONFIG_KEY], "network."
         weights = {name.removeprefix(prefix): t for name, t in state["state_dict"].items() if name.startswith(prefix)}
+    if not isinstance(config, Mapping) or not isinstance(config.get("network"), Mapping):
+        raise ArnError(f"{place} names no network: its config has no network._target_")
     config = {**upgrade_config(config), "tta": tta or stored_tta(config)}
     if "_target_" not in config["network"]:
         raise ArnError(f"{place} names no network: its config has no network._target_")
+    data = config.get("data")
+    if "data" in config and not isinstance(data, Mapping):
+        config["data"] = {}
+    trained_on = config.get("trained_on") or (data.get("train") if isinstance(data, Mapping) else None) or ()
+    config["trained_on"] = list(map(str, trained_on)) if isinstance(trained_on, list | tuple) else []
+    if config["tta"] not in ("flip", "none"):
+        raise ArnError(f"{place}: tta={config['tta']} must be flip or none")
     network = build_network(config["network"], f"{place}: network")
     load_weights(network, weights, place)
     return network.eval(), config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +23,26 @@ from arn.runs import Run
 _NOT_A_CHOICE = ("seed", "data.seed", "name", "data.eval_batch_size", *UNSEEN)
 
 
+NUMBERS = ("training_seconds", "seconds_per_picture", "pictures_trained_on", "seconds_per_map")
+"""Of a record, each a mean over seeds in the report."""
+
+
 def write_rows(run: Run, name: str, rows: Mapping[str, Rows]) -> None:
     """Keep every test picture's scores in a run, by test set: whole, and as CSV to be read with the method's name."""
     run.write_rows(rows)
     by_set = [(name, dataset, dataset, table) for dataset, table in rows.items()]
     write_atomically(run.rows_csv, per_image_csv(by_set).encode())
+
+
+def _is_record(record: Mapping[str, Any]) -> bool:
+    """Whether it has what is read of it here, of the right kinds."""
+
+    def is_number(value: Any) -> bool:
+        return isinstance(value, int | float) and math.isfinite(value)
+
+    kinds = {"name": str, "seed": int, "parameters": int, "test": dict}
+    whole = all(isinstance(record.get(key), kind) for key, kind in kinds.items())
+    return whole and all(record.get(key) is None or is_number(record[key]) for key in NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -41,14 +57,14 @@ class FinishedRun:
     @classmethod
     def of(cls, run: Run) -> FinishedRun:
         """Raises ArnError for a run that is damaged, or whose files do not belong together."""
-        record = run.record()
-        if record is None or not isinstance(record.get("seed"), int) or not isinstance(record.get("test"), dict):
+        record, config = run.record(), run.config()
+        if record is None or not _is_record(record) or not isinstance(config.get("network"), Mapping):
             raise ArnError(f"{run} is no run of arn train, or a damaged one ({run.record_file.name} cannot be read)")
         rows = run.rows()
         if set(rows) != set(record["test"]):
             files = f"{run.rows_file.name} and {run.record_file.name}"
             raise ArnError(f"{run}: {files} are of different trainings; train it again")
-        return cls(run.folder, record, run.config(), rows)
+        return cls(run.folder, record, config, rows)
 
     @property
     def seed(self) -> int:
@@ -65,7 +81,7 @@ def _flat(config: Mapping[str, Any], place: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in config.items():
         name = f"{place}{key}"
-        found |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: json.dumps(value)}
+        found |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: json.dumps(value, default=str)}
     return found
 
 
@@ -156,7 +172,8 @@ def reference(found: Sequence[Variant], name: str | None) -> Variant:
 
     def reduced(one: Variant) -> tuple[int, int]:
         network = one.runs[0].config["network"]
-        rcl, attention = network.get("rcl") or {}, network.get("attention") or {}
+        groups = (network.get("rcl"), network.get("attention"))
+        rcl, attention = (group if isinstance(group, Mapping) else {} for group in groups)
         off = [rcl.get("enabled") is False, attention.get("enabled") is False, rcl.get("steps", 3) != 3]
         stages = attention.get("strides", attention.get("stages", "all"))
         return sum(off), -len(stages) if isinstance(stages, list) else -100
