@@ -184,9 +184,8 @@ def instantiate(config: DictConfig | Mapping[str, Any], place: str, group: str |
             cause = cause.__cause__
         if isinstance(cause, ArnError):
             raise cause from None
-        if isinstance(cause, ValueError | TypeError):
-            raise ArnError(f"{place}: {cause}") from error
-        raise
+        told = str(cause).strip().splitlines() or [""]
+        raise ArnError(f"{place}: {told[0] or type(cause).__name__}") from error
 
 
 def instantiate_optimizer(config: DictConfig | Mapping[str, Any]) -> Any:

@@ -207,7 +207,7 @@ class CheckpointOptions:
 
     monitor: str = "val/mae"
     mode: Annotated[str, OneOf("min", "max")] = "min"
-    minutes: Annotated[float, AtLeast(0)] = 5.0
+    minutes: Annotated[float, Between(0, 1e6, closed=True)] = 5.0
 
 
 DECAYS = ("none", "cosine", "poly", "step")
@@ -242,7 +242,7 @@ class TrainRequest(Request):
     launcher: dict[str, Any] | None = None
     tune: dict[str, Any] | None = None
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
-    seed: Annotated[int, AtLeast(0)] = 0
+    seed: Annotated[int, Between(0, 2**32 - 1, closed=True)] = 0
     resume: str | None = None
     pretrained: bool = True
     start_from: str | None = None
@@ -259,7 +259,17 @@ class TrainRequest(Request):
     def of(cls, config: Any) -> Self:
         request = read(cls, config)
         check_trainer(request.trainer)
+        _check_monitors(request)
         return request
+
+
+def _check_monitors(request: TrainRequest) -> None:
+    """What is watched must be there, or training ends at its first validation."""
+    logged = OneOf("val/mae", "val/max_f", "train/loss", "train/loss_step", "train/loss_epoch", "epoch", "step")
+    logged.check("checkpoint.monitor", request.checkpoint.monitor)
+    for name, callback in (request.callbacks or {}).items():
+        if isinstance(callback, Mapping) and str(callback.get("_target_")).endswith(".EarlyStopping"):
+            logged.check(f"callbacks.{name}.monitor", callback.get("monitor"))
 
 
 _BATCHES = Limit(
@@ -271,6 +281,8 @@ _TRAINER_LIMITS = {
     "limit_train_batches": _BATCHES,
     "limit_val_batches": _BATCHES,
     "limit_test_batches": _BATCHES,
+    "val_check_interval": _BATCHES,
+    "gradient_clip_val": AtLeast(0),
     "max_steps": AtLeast(-1),
     "max_epochs": AtLeast(0),
     "num_nodes": AtLeast(1),
@@ -291,6 +303,9 @@ def check_trainer(options: Mapping[str, Any]) -> None:
         if key in options:
             raise ArnError(f"trainer.{key}: arn train sets it; choose by {key}= where there is such a group")
     # `auto` is a precision of ours, which the device decides.
+    devices, most = options.get("devices"), max(16, 4 * cores())
+    if options.get("accelerator") == "cpu" and isinstance(devices, int) and devices > most:
+        raise ArnError(f"trainer.devices={devices}: as many processes on {cores()} cores; at most {most}")
     theirs = {key: value for key, value in options.items() if (key, value) != ("precision", "auto")}
     check_arguments(Trainer, theirs, "trainer")
     for key, limit in _TRAINER_LIMITS.items():

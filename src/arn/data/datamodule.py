@@ -22,6 +22,8 @@ from arn.data.transforms import Augmentation
 from arn.errors import ArnError
 from arn.provenance import cores
 
+LARGEST = 10_000_000  # of any number of pictures, px or processes: more is a slip of the hand
+
 
 class SaliencyDataModule(pl.LightningDataModule):
     """Training, validation and named test sets.
@@ -80,8 +82,13 @@ class SaliencyDataModule(pl.LightningDataModule):
         positive |= {f"sizes[{epoch}]": px for epoch, px in (sizes or {}).items()}
         for key, value in (positive | {"val": val, "workers": 0 if workers == "auto" else workers}).items():
             low = 1 if key in positive else 0
-            if value is not None and value < low:
-                raise ArnError(f"data.{key}={value}: must be at least {low}")
+            if value is not None and not low <= value <= LARGEST:
+                wanted = f"at least {low}" if value < low else f"at most {LARGEST:,}"
+                raise ArnError(f"data.{key}={value}: must be {wanted}")
+        if val == 0 or (isinstance(val, float) and not 0 < val < 1):
+            raise ArnError(f"data.val={val}: must be a count of pictures from 1 on, or a share above 0 and below 1")
+        if seed < 0:
+            raise ArnError(f"data.seed={seed}: must be at least 0")
         self.split, self.val, self.size = split, val, size
         self.train_limit, self.test_limit = train_limit, test_limit
         self.sizes = SizeSchedule(size, sizes)

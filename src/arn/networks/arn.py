@@ -128,6 +128,8 @@ class ARN(SaliencyNetwork):
         rcl = {"enabled": True, "channels": 64, **(rcl or {})}
         attention = {"enabled": True, "strides": "all", **(attention or {})}
         decoder = {"channels": (256, 128, 64), "convs": 2, "batch_norm": False, **(decoder or {})}
+        if decoder["convs"] < 1 or min(decoder["channels"], default=1) < 1:
+            raise ValueError("decoder.convs and each of decoder.channels must be at least 1")
         self.input_size = input_size
         self.backbone = build_backbone(backbone, strides)
         widths = self._build_stages(rcl, attention, decoder, recompute)

@@ -70,6 +70,8 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int, reduction: int = 8, key_pool: int = 1) -> None:
         super().__init__()
         inner = max(channels // reduction, 1)
+        if key_pool < 1:
+            raise ValueError(f"attention.key_pool must be 1 or more, not {key_pool}")
         self.key_pool = key_pool
         self.f = nn.Conv2d(channels, inner, 1)
         self.g = nn.Conv2d(channels, inner, 1)

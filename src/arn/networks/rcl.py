@@ -75,7 +75,7 @@ class RecurrentConv(nn.Module):
         norm: ``"lrn"`` (eq. 8) or ``"none"``.
         lrn_window, lrn_alpha, lrn_beta: see :class:`LocalResponseNorm`.
 
-    Raises ValueError for negative ``steps`` or an unknown ``norm``.
+    Raises ValueError for ``steps`` below 0 or above 100, or an unknown ``norm``.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class RecurrentConv(nn.Module):
         lrn_beta: float = 0.75,
     ) -> None:
         super().__init__()
-        if steps < 0:
-            raise ValueError(f"rcl.steps must be 0 or more, not {steps}")
+        if not 0 <= steps <= 100:
+            raise ValueError(f"rcl.steps must be 0 or more and at most 100, not {steps}")
         if norm not in NORMS:
             raise ValueError(f"rcl.norm must be one of {', '.join(NORMS)}, not {norm!r}")
         self.steps = steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -70,7 +71,7 @@ class SaliencyLoss(nn.Module):
         outputs: tuple of logits, B x 1 x h x w each; masks: B x 1 x H x W in 0..1. Returns a scalar.
 
     Raises:
-        ValueError: an unknown ``reduction``.
+        ValueError: an unknown ``reduction``, a weight below 0.
     """
 
     def __init__(
@@ -85,6 +86,10 @@ class SaliencyLoss(nn.Module):
         super().__init__()
         if reduction not in ("mean", "sum"):
             raise ValueError(f"loss.reduction must be mean or sum, not {reduction!r}")
+        weights = {"bce": bce, "iou": iou, "contour": contour, "mae": mae, "side_weight": side_weight}
+        for key, weight in weights.items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"{key}={weight}: a weight is at least 0")
         self.bce, self.iou, self.contour, self.mae, self.side_weight = bce, iou, contour, mae, side_weight
         self.reduction = reduction
 

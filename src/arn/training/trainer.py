@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 
 from arn.config.instantiate import instantiate
@@ -58,18 +59,21 @@ def build_trainer(
         *(instantiate(entry, f"callbacks.{name}") for name, entry in (request.callbacks or {}).items()),
         Checkpoints(run, best.monitor, best.mode, best.minutes, signals, finite, changed),
     ]
-    return pl.Trainer(
-        **options,
-        default_root_dir=run.folder,
-        callbacks=callbacks,
-        logger=[logger.lightning for logger in loggers],
-        profiler=_profiler(request, run),
-        plugins=[AtomicCheckpointIO()],
-        use_distributed_sampler=False,  # our own samplers neither pad nor repeat
-        num_sanity_val_steps=0,
-        enable_progress_bar=interactive,
-        enable_model_summary=False,
-    )
+    own: dict[str, Any] = {
+        "default_root_dir": run.folder,
+        "callbacks": callbacks,
+        "logger": [logger.lightning for logger in loggers],
+        "profiler": _profiler(request, run),
+        "plugins": [AtomicCheckpointIO()],
+        "use_distributed_sampler": False,  # our own samplers neither pad nor repeat
+        "num_sanity_val_steps": 0,
+        "enable_progress_bar": interactive,
+        "enable_model_summary": False,
+    }
+    try:
+        return pl.Trainer(**options, **own)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, LookupError) as error:
+        raise ArnError(f"trainer: {str(error).strip().splitlines()[0]}") from error
 
 
 def _profiler(request: TrainRequest, run: Run) -> Any:
@@ -83,10 +87,12 @@ def _profiler(request: TrainRequest, run: Run) -> Any:
 def count_steps(datamodule: SaliencyDataModule, trainer: Mapping[str, Any]) -> int:
     """Optimiser steps of the whole run, by the trainer's options. Raises ArnError where its limit leaves no batch."""
     all_batches = batches = len(datamodule.training_source.stems) // datamodule.batch_size
-    limit = trainer["limit_train_batches"]
+    limit, interval = trainer["limit_train_batches"], trainer.get("val_check_interval")
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     if batches < 1:
         raise ArnError(f"trainer.limit_train_batches={limit} of {all_batches} batches is none: raise it")
+    if isinstance(interval, int) and interval > batches and trainer.get("check_val_every_n_epoch", 1) is not None:
+        raise ArnError(f"trainer.val_check_interval={interval}: there are {batches} batches an epoch; lower it")
     if trainer["max_steps"] > 0:
         return int(trainer["max_steps"])
     return math.ceil(batches / trainer["accumulate_grad_batches"]) * int(trainer["max_epochs"])
