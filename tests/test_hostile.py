@@ -1,8 +1,14 @@
 """Files of a stranger's: whatever they name, nothing of it runs. Every payload here would leave a canary."""
 
+import http.server
+import io
 import json
 import os
+import pickle
 import sys
+import tarfile
+import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +21,9 @@ from arn.config.compose import run_hydra
 from arn.config.instantiate import instantiate
 from arn.config.schema import to_plain
 from arn.config.targets import TARGETS
+from arn.data.fetch import _unpack, fetch
 from arn.errors import ArnError
+from arn.inference.sources import download
 from arn.inference.weights import CONFIG_KEY, load_network
 from arn.runs import Run
 
@@ -201,3 +209,134 @@ def test_a_folder_of_configs_brings_no_code(canary, tmp_path, capsys):
     (tmp_path / "configs" / "train.yaml").write_text(json.dumps({"hydra": {"searchpath": ["pkg://mypkg"]}}))
     main(["train", "--config-dir", "configs", "--cfg", "hydra"])
     assert "mypkg" not in sys.modules
+
+
+def test_pickles_in_checkpoints_arrays_and_caches_are_not_read(canary, tmp_path, plain_config):
+    from arn.data.maps import read_head
+    from arn.evaluation.cache import Cache
+    from arn.files import digest
+    from arn.inference.weights import read_checkpoint
+
+    pickled = pickle.dumps(Canary(canary))
+    run = a_run(tmp_path / "run", plain_config)
+    for content in (Canary(canary), {CONFIG_KEY: plain_config, "state_dict": {}, "more": Canary(canary)}):
+        torch.save(content, run.best)
+        with pytest.raises(ArnError, match="more than plain data"):
+            read_checkpoint(run.best)
+    for name in (run.best, tmp_path / "model.safetensors"):
+        name.write_bytes(pickled)
+        (tmp_path / "config.json").write_text(json.dumps({"format": 1, "network": {"_target_": "arn.networks.ARN"}}))
+        with pytest.raises(ArnError):
+            load_network(name)
+    evil = np.array([Canary(canary)], dtype=object)
+    with run.rows_file.open("wb") as file:
+        np.savez(file, datasets=evil)
+    with pytest.raises(ArnError, match=r"per_image\.npz"):
+        run.rows()
+    np.save(tmp_path / "map.npy", evil, allow_pickle=True)
+    assert read_head(tmp_path / "map.npy").size is None
+    cache, key = Cache(tmp_path / "cache"), digest("key")
+    cache.put(key, pickled)  # of whoever may write there: bytes, which nobody unpickles
+    assert cache.get(key) == pickled
+    with pytest.raises(ValueError, match=r"."):
+        cache.kept(key, lambda: 1)
+
+
+def test_an_export_that_links_elsewhere_is_of_no_use(canary, tmp_path):
+    """External data of an ONNX file beyond its folder, which ONNX Runtime refuses."""
+    onnx = pytest.importorskip("onnx")
+    from arn.inference.onnx import OnnxPredictor
+
+    (tmp_path / "secret").write_bytes(np.zeros(3 * 16 * 16, np.float32).tobytes())
+    (tmp_path / "export").mkdir()
+    kind, helper = onnx.TensorProto.FLOAT, onnx.helper
+    secret = onnx.TensorProto(name="secret", data_type=kind, dims=[1, 3, 16, 16], data_location=1)
+    for name, value in (("location", "../secret"), ("offset", "0"), ("length", str(4 * 3 * 16 * 16))):
+        secret.external_data.add(key=name, value=value)
+    nodes = [helper.make_node("Mul", ["pictures", "secret"], ["maps"])]
+    sides = ["b", 3, 16, 16]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("pictures", kind, sides)],
+        [helper.make_tensor_value_info("maps", kind, sides)],
+        [secret],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    (tmp_path / "export" / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ArnError, match="cannot be read"):
+        OnnxPredictor(tmp_path / "export" / "model.onnx")
+
+
+def hostile_archives():
+    def archive(*members, **options):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as content:
+            for name, data in members:
+                content.writestr(name, data, **options)
+        return file.getvalue()
+
+    link = zipfile.ZipInfo("images/link.png")
+    link.external_attr = 0o120777 << 16
+    encrypted = bytearray(archive(("images/a.png", b"x")))
+    for mark in (b"PK\1\2", b"PK\3\4"):
+        encrypted[encrypted.index(mark) + (8 if mark == b"PK\1\2" else 6)] |= 1
+    bomb = bytearray(archive(("images/a.png", b"x")))
+    at = bomb.index(b"PK\1\2")
+    bomb[at + 24 : at + 28] = (3 << 30).to_bytes(4, "little")
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w:gz") as content:
+        content.addfile(tarfile.TarInfo("../../canary"), io.BytesIO(b""))
+    yield "slip", archive(("../../../canary", b"x"), ("/canary", b"x"), ("a/../../canary", b"x"), ("..\\canary", b"x"))
+    yield "link", archive((link, "/etc/passwd"), ("images/link.png/a", b"x"))
+    yield "encrypted", bytes(encrypted)
+    yield "bomb", bytes(bomb)
+    yield "tar", tar.getvalue()
+    yield "page", b"<!doctype html><script>alert(1)</script>"
+    yield "name", archive(("images/" + "a" * 300 + ".png", b"x"))
+    yield "empty", b""
+
+
+@pytest.mark.parametrize(("kind", "data"), list(hostile_archives()))
+def test_an_archive_writes_nowhere_else_and_is_not_kept(canary, tmp_path, kind, data):
+    passing = tmp_path / "deep" / "passing"
+    passing.mkdir(parents=True)
+    (passing / "a.zip").write_bytes(data)
+    try:
+        _unpack(passing / "a.zip", passing / "SET", "http://x/a.zip")
+    except ArnError as error:
+        assert "http://x/a.zip" in str(error)  # noqa: PT017
+        assert not (passing / "a.zip").exists()
+    assert kind not in ("encrypted", "bomb", "tar", "page", "name", "empty") or not (passing / "SET").exists()
+    everything = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert all(path.is_relative_to(passing) for path in everything)
+    assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
+
+
+def test_a_server_leads_nowhere_but_to_the_web(canary, tmp_path):
+    secret = tmp_path / "secret.zip"
+    secret.write_bytes(b"secret")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        target = ""
+
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", self.target)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/a.zip"
+    try:
+        for Handler.target in (f"file://{secret}", f"FILE://{secret}", f"ftp://127.0.0.1{secret}", "data:,x"):
+            for read in (lambda: fetch("ECSSD", [address], tmp_path / "root"), lambda: download(address)):
+                with pytest.raises(ArnError, match=r"(?i)redirect"):
+                    read()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not [path for path in (tmp_path / "root").rglob("*.zip") if path.is_file()]
