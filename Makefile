@@ -2,6 +2,8 @@
 
 # Handed on to the command as it is: make train ARGS="network=arn_lite"
 ARGS ?=
+# Of `make fuzz`.
+FUZZ ?= 20
 # Of `make sweep`: a file of sweeps/.
 SWEEP ?=
 
@@ -22,7 +24,7 @@ BIN := $(if $(findstring /,$(PYTHON)),$(dir $(PYTHON)),)
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep bench report table1 predict test lint perf faults clean
+.PHONY: help setup train sweep bench report table1 predict test lint perf faults fuzz clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":[^#]*## "} /^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -66,6 +68,9 @@ perf: $(READY) ## Time the hot paths against their references and print a table
 
 faults: $(READY) ## Kill small trainings at every moment, twice, and compare them with undisturbed ones (20 minutes)
 	$(PYTHON) tests/faults/kills.py $(ARGS)
+
+fuzz: $(READY) ## Damage files and draw overrides, FUZZ times as many as CI does, others each time (half an hour)
+	ARN_FUZZ=$(FUZZ) $(PYTHON) -m pytest -n 0 --timeout 0 --durations=20 tests/fuzz $(ARGS)
 
 clean: ## Remove caches and build products; outputs/, data/ and .venv stay
 	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

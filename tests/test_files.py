@@ -1,6 +1,11 @@
 """Names of files made of names of things."""
 
+import numpy as np
+import pytest
+
+from arn.errors import ArnError
 from arn.files import slugs
+from arn.inference.render import encode
 
 
 def test_no_two_names_are_one_file():
@@ -11,3 +16,14 @@ def test_no_two_names_are_one_file():
     assert made["ECSSD"] == "ECSSD"
     assert made["a b"] == "a_b"
     assert all(name and "/" not in name and not name.startswith(".") for name in made.values())
+
+
+def test_a_terminal_obeys_no_name_of_a_file():
+    told = ArnError("\x1b]0;title\x07a\x1b[2Jb\r\u202ec.png is damaged\nä 日本").told
+    assert told == "\\x1b]0;title\\x07a\\x1b[2Jb\\r\\u202ec.png is damaged\nä 日本"
+
+
+@pytest.mark.parametrize(("suffix", "side"), [(".png", 1_000_001), (".jpg", 65_501), (".webp", 16_384)])
+def test_a_side_that_a_format_does_not_hold_is_told(suffix, side):
+    with pytest.raises(ArnError, match=f"a side of {side:,} px"):
+        encode(np.zeros((1, side), np.uint8), suffix)

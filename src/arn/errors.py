@@ -15,8 +15,12 @@ class ArnError(Exception):
 
     @property
     def told(self) -> str:
-        """The message alone: a loader process hands its exceptions on with their whole traceback as text."""
-        return str(self).rpartition(f"{type(self).__module__}.{type(self).__name__}: ")[2].strip()
+        """The message alone: a loader process hands its exceptions on with their whole traceback as text.
+
+        Control characters, as names of files may hold, are escaped: a terminal would obey them.
+        """
+        message = str(self).rpartition(f"{type(self).__module__}.{type(self).__name__}: ")[2].strip()
+        return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in message)
 
 
 class Interrupted(BaseException):

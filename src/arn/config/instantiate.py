@@ -153,13 +153,18 @@ def check_groups(config: Mapping[str, Any]) -> None:
     for group in ("network", "data", "loss", "optimizer"):
         check(config[group], group)
     if config.get("profiler"):
-        check(config["profiler"], "profiler")
+        check(_without_null(config["profiler"]), "profiler")
     for group in ("callbacks", "logger"):
         for name, entry in (config.get(group) or {}).items():
-            check(entry, f"{group}.{name}")
+            check(entry if group == "callbacks" else _without_null(entry), f"{group}.{name}")
 
 
-def instantiate(config: DictConfig | Mapping[str, Any], place: str, group: str | None = None, **extra: Any) -> Any:
+def _without_null(entry: Any) -> Any:
+    """A folder that is null is the run's, which is not known before there is one."""
+    return {key: value for key, value in entry.items() if value is not None} if isinstance(entry, Mapping) else entry
+
+
+def instantiate(config: DictConfig | Mapping[str, Any], place: str, group: str | None = None, /, **extra: Any) -> Any:
     """Build the object that ``_target_`` names, with plain containers for its arguments.
 
     Args:

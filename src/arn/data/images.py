@@ -261,4 +261,6 @@ def write_map(path: Path, array: NDArray[Any]) -> None:
         values = np.rint(values.astype(np.float32) * 255).astype(np.uint8)
     elif values.dtype != np.uint8:
         raise ValueError(f"a map is float, uint8 or bool, not {values.dtype}")
+    if max(values.shape) > 1_000_000:
+        raise ArnError(f"{path}: a side of {max(values.shape):,} px is beyond what libpng reads, 1,000,000.")
     write_atomically(path, cv2.imencode(".png", np.ascontiguousarray(values))[1].tobytes())

@@ -84,6 +84,8 @@ class PairSource(Source):
             size == tuple(-(-side // scale) for side in mask.shape) for scale in (2, 4, 8)
         ):
             mask = resize(mask, *size)
+        elif self.at_least is not None and size != mask.shape:
+            picture = read_picture(self.pairs[index].picture)  # whole, for an error that has its size
         check_same_size(self.pairs[index], picture, mask)
         return picture, mask
 

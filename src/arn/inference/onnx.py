@@ -72,7 +72,10 @@ class OnnxPredictor(SquarePredictor):
             raise ArnError(f"no ONNX file at {self.path}")
         self.threads = threads()
         self.session = self._open(self.threads)  # its own default counts cores that a container lacks
-        self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
+        try:
+            self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
+        except UnicodeDecodeError as error:
+            raise ArnError(f"{self.path} cannot be read as an ONNX file: it is damaged ({error.reason})") from error
         if "arn.format" in self.metadata:
             check_format(self.metadata["arn.format"], self.path)
         self.linked = self.metadata.get("arn.weights")  # the file beside it that holds its weights

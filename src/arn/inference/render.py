@@ -26,6 +26,8 @@ FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 """What can be written, and the suffix of such files."""
 SUFFIXES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".tif": "tiff", ".tiff": "tiff"}
 
+LONGEST = {"webp": (16_383, "png"), "jpeg": (65_500, "png"), "png": (1_000_000, "tiff")}
+"""The longest side, px, that a format holds (PNG: that libpng reads), and the one to use beyond."""
 LARGE = 16_000_000  # pixels; beyond, WebP's encoder looks less far, in .5 GB less for 50 million, and 3 % larger files
 BLUR = 0.03  # standard deviation of a blurred ground, of the longer side
 MADE_FROM = "arn:made-from"  # the note in a file of what it was made from
@@ -155,8 +157,14 @@ def encode(
         quality: 1..100, of JPEG and WebP.
         profile: ICC profile of the colours; a gray image is without.
         made_from: a note that :func:`read_note` finds again.
+
+    Raises ArnError for a side beyond what the format holds.
     """
     kind = SUFFIXES[suffix.lower()]
+    longest, other = LONGEST.get(kind, (None, ""))
+    if longest is not None and max(image.shape[:2]) > longest:
+        told = f"a side of {max(image.shape[:2]):,} px is beyond {longest:,} of that format"
+        raise ArnError(f"format={kind}: {told}; use {other}")
     profile = None if image.ndim == 2 else profile
     if kind == "png":  # five times as fast as Pillow, and as small
         colours = {2: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
@@ -172,9 +180,6 @@ def encode(
     shown = PillowImage.fromarray(image)
     if kind == "jpeg" and shown.mode == "RGBA":
         shown = PillowImage.alpha_composite(PillowImage.new("RGBA", shown.size, "white"), shown).convert("RGB")
-    longest = {"webp": 16_383, "jpeg": 65_500}.get(kind)
-    if longest is not None and max(shown.size) > longest:
-        raise ArnError(f"format={kind}: a side of {max(shown.size):,} px is beyond {longest:,} of that format; use png")
     options: dict[str, object] = {"icc_profile": profile} if profile else {}
     if made_from:
         exif = PillowImage.Exif()
