@@ -137,6 +137,8 @@ def test_hints_that_cannot_be_resolved_check_names_alone():
         ({"lr": "abc"}, "optimizer.lr=abc: must be a number"),
         ({"lr": 0.1, "betas": [0.9, 2.0]}, "optimizer.betas="),
         ({"lr": 0.1, "momentun": 0.9}, "optimizer.momentun: there is no such key"),
+        ({"lr": 0.1, "_partial_": 0}, "optimizer._partial_: must be true"),
+        ({"lr": 0.1, "_partial_": False}, "optimizer._partial_: must be true"),
     ],
 )
 def test_an_optimiser_is_tried_before_training(arguments, message):

@@ -63,6 +63,8 @@ def _check_targets(config: Mapping[str, Any], place: str, allowed: Sequence[str]
     target = str(config["_target_"])
     found = _find_target(target, place, allowed)
     special = {"_target_", "_partial_"} if partial else {"_target_"}
+    if partial and config.get("_partial_") is not True:
+        raise ArnError(f"{place}._partial_: must be true, as parameters are given to it later")
     arguments = {key: value for key, value in config.items() if key not in special}
     for key in ("_args_", "_partial_", *CLOSED.get(target, ())):
         if key in arguments:

@@ -309,5 +309,5 @@ def check_trainer(options: Mapping[str, Any]) -> None:
     theirs = {key: value for key, value in options.items() if (key, value) != ("precision", "auto")}
     check_arguments(Trainer, theirs, "trainer")
     for key, limit in _TRAINER_LIMITS.items():
-        if options.get(key) is not None:
+        if isinstance(options.get(key), int | float):  # a time, as text, is Lightning's to judge
             limit.check(f"trainer.{key}", options[key])

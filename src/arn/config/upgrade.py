@@ -75,7 +75,10 @@ def upgrade_composed(verb: str, config: DictConfig) -> None:
             if mirror is not None:
                 config.tta = "flip" if mirror else "none"
         network = config.get("network")
-        if network is not None and ("levels" in network or "stages" in (network.get("attention") or {})):
+        if not isinstance(network, DictConfig):
+            return
+        attention = network.get("attention")
+        if "levels" in network or (isinstance(attention, DictConfig) and "stages" in attention):
             config.network = upgrade_network(to_plain(network))
 
 
