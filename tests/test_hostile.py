@@ -297,7 +297,7 @@ def hostile_archives():
     yield "empty", b""
 
 
-@pytest.mark.parametrize(("kind", "data"), list(hostile_archives()))
+@pytest.mark.parametrize(("kind", "data"), [pytest.param(*one, id=one[0]) for one in hostile_archives()])
 def test_an_archive_writes_nowhere_else_and_is_not_kept(canary, tmp_path, kind, data):
     passing = tmp_path / "deep" / "passing"
     passing.mkdir(parents=True)

@@ -107,7 +107,7 @@ def bombs():
     yield ".pgm", b"P5 60000 60000 255\n" + bytes(100)
 
 
-@pytest.mark.parametrize(("suffix", "data"), list(bombs()))
+@pytest.mark.parametrize(("suffix", "data"), [pytest.param(*one, id=one[0]) for one in bombs()])
 def test_a_bomb_of_any_format_is_too_large_for_every_reader(tmp_path, suffix, data):
     path = tmp_path / f"bomb{suffix}"
     path.write_bytes(data)
