@@ -92,6 +92,24 @@ def networks(content: dict[str, Any]) -> list[str]:
     return [*measured(content), *table(head, rows), *goals(content)]
 
 
+def yardstick(content: dict[str, Any]) -> list[str]:
+    (plain, floor) = (key.removeprefix("times ") for key in content["cases"][0] if key.startswith("times "))
+    rows = []
+    for case in content["cases"]:
+        for name, seconds in case["seconds"].items():
+            faster, slower = (case[f"times {to}"].get(name) for to in (plain, floor))
+            rows.append(
+                [
+                    f"{case['case']}: {name}",
+                    between(seconds, 3),
+                    between(faster) if faster and name != plain else "",
+                    between(slower) if slower else "",
+                ]
+            )
+    head = ["", "s a batch", f"times the speed of {plain}", f"times the time of {floor}"]
+    return [*measured(content), *table(head, rows), *goals(content)]
+
+
 def scaling(content: dict[str, Any]) -> list[str]:
     names = list(content["growth"])
     fits = sorted({what for name in names for what in content["growth"][name]})
@@ -173,7 +191,7 @@ def cache(content: dict[str, Any]) -> list[str]:
     return [*measured(content), *table([*head, "s", "of a processor", "MB at most", "files in the cache", "GB"], rows)]
 
 
-BLOCKS = {one.__name__: one for one in (networks, scaling, loader, predict, startup, accuracy, bench, cache)}
+BLOCKS = {one.__name__: one for one in (networks, yardstick, scaling, loader, predict, startup, accuracy, bench, cache)}
 
 
 if __name__ == "__main__":

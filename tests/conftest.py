@@ -39,10 +39,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 REQUIRE_REAL = "ARN_REQUIRE_REAL"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     for item in items:
         if "data_dir" in getattr(item, "fixturenames", ()):
             item.add_marker("real")
+    yield  # what is not asked for goes
+    if not hasattr(config, "workerinput"):
+        return
+    # Each process of pytest-xdist begins with a stretch of the list: slow modules are shared out to the heads of the
+    # stretches, so that no process is left with a long one at the end.
+    modules: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    stretches: list[list[pytest.Item]] = [[] for _ in range(config.workerinput["workercount"])]
+    for found in sorted(modules.values(), key=lambda found: found[0].get_closest_marker("slow") is None):
+        min(stretches, key=len).extend(found)
+    items[:] = [item for stretch in stretches for item in stretch]
 
 
 def _fail_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

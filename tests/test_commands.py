@@ -18,6 +18,8 @@ import pytest
 
 from arn.data.scenes import draw_scene
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"(?:<!-- parsed only: (?P<why>.+?) -->\n)?^```sh\n(?P<block>.*?)^```", re.MULTILINE | re.DOTALL)

@@ -313,6 +313,12 @@ def test_duts_tr_splits_and_reads(data_dir):
     assert 0.02 < float(share) < 0.7
 
 
+def test_no_more_processes_than_batches_to_make():
+    made = module(workers=2)
+    assert made.train_dataloader().num_workers == 2
+    assert made.val_dataloader().num_workers == 1  # four pictures
+
+
 def test_loader_processes_follow_from_the_processors_of_a_rank(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(12)), raising=False)
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)

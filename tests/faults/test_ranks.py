@@ -12,6 +12,8 @@ import pytest
 from arn.runs import Run
 from arn.training.ending import _explained
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 NORMED = ("network.backbone=timm:test_efficientnet",)  # with BatchNorm, whose statistics are each rank's own
 

@@ -15,6 +15,8 @@ from arn.inference.onnx import OnnxPredictor
 from arn.inference.predictor import Predictor
 from arn.networks import attention
 
+pytestmark = pytest.mark.slow
+
 
 def network_of(name, **overrides):
     from hydra import compose, initialize_config_dir

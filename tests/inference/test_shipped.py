@@ -13,6 +13,8 @@ from arn.cli import main
 from arn.data.scenes import scene
 from arn.inference.exports import SHIPPED, shipped
 
+pytestmark = pytest.mark.slow
+
 CARD = {name: folder / "README.md" for name, folder in shipped().items()}
 
 

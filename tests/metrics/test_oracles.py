@@ -20,6 +20,8 @@ from arn.metrics.functional import Rows, score, score_row
 from arn.metrics.measures import MEASURES
 from arn.metrics.protocols import get_protocol
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("Amulet", "DSS", "PiCANet")
 
 # Published readings of these very maps, to the digits given: (max F, MAE) under arn2018, then the maximum of the mean

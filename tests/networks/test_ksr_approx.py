@@ -18,6 +18,8 @@ from arn.networks.ksr_approx import (
     rank,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def rectangles(picture):
     """Proposals for tests: every rectangle of a coarse grid."""

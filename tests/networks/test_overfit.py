@@ -12,6 +12,8 @@ from arn.metrics import SaliencyMetrics
 from arn.networks import ARN, NLDF, SRM, UCF, Amulet, DHSNet
 from arn.training.losses import SaliencyLoss
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = {"arn": ARN, "dhsnet": DHSNet, "nldf": NLDF, "srm": SRM, "amulet": Amulet, "ucf": UCF}
 OTHERS = ("resnet18", "mobilenetv3_small_100", "convnext_atto")  # that ARN's decoder is tried on
 SIDE, STEPS = 64, 200
@@ -53,10 +55,10 @@ def overfit(network, pictures, masks):
     return begun, reached
 
 
-# One of each kind on every push, as each takes minutes; the others nightly.
+# ARN on every push, as each takes minutes; the others nightly.
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.nightly] if name not in ("arn", "nldf") else []) for name in NETWORKS],
+    [pytest.param(name, marks=[pytest.mark.nightly] if name != "arn" else []) for name in NETWORKS],
 )
 def test_eight_real_pictures_can_be_overfit(name, eight, data_dir):
     torch.manual_seed(0)

@@ -27,6 +27,8 @@ from arn.networks.nldf import contrast
 from arn.networks.srm import PyramidPooling
 from arn.networks.ucf import HybridUpsample, ReformulatedDropout
 
+pytestmark = pytest.mark.slow
+
 RIVALS = {"dhsnet": DHSNet, "nldf": NLDF, "srm": SRM, "amulet": Amulet, "ucf": UCF}
 VGG = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 VGG_PARAMETERS = 14_714_688

@@ -11,6 +11,8 @@ from arn.data.scenes import draw_scene
 from arn.evaluation.results import printed
 from arn.report.table1 import latex, markdown, rows_of, section
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bench():

@@ -14,6 +14,8 @@ from arn.errors import ArnError
 from arn.metrics import SaliencyMetrics
 from arn.training.averaging import ExponentialAverage, StochasticAverage
 
+pytestmark = pytest.mark.slow
+
 
 class Toy(pl.LightningModule):
     """One weight that grows by 1 a step; notes what it is at each step and at each validation."""

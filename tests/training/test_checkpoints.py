@@ -15,6 +15,8 @@ import torch
 from arn.cli import main
 from arn.runs import Run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TWO_EPOCHS = ("trainer.max_epochs=2",)
 

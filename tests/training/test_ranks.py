@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 WORKER = Path(__file__).parent / "ranks_worker.py"
 WORLDS = (1, 2, 4)
 

@@ -21,6 +21,8 @@ from arn.inference import exports, weights
 from arn.inference.methods import Classical
 from arn.verbs.export import describe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):

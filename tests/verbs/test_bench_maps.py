@@ -13,6 +13,8 @@ from arn.cli import main
 from arn.data.images import read_map
 from arn.data.layout import find_dataset
 
+pytestmark = pytest.mark.slow
+
 LEAST = ["measures=[mae,f,s]", "timing=0", "figures=false", "workers=1"]
 
 

@@ -16,6 +16,8 @@ from arn.data.images import read_map, read_picture
 from arn.data.scenes import draw_scene
 from arn.verbs import export as verb
 
+pytestmark = pytest.mark.slow
+
 FILES = {"config.json", "model.onnx", "model.safetensors"}
 
 

@@ -7,6 +7,8 @@ import sys
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = """
 from pathlib import Path
 

@@ -17,6 +17,8 @@ import pytest
 from arn.config import config_dir
 from arn.data.scenes import draw_scene
 
+pytestmark = pytest.mark.slow
+
 RECIPES = sorted(path.stem for path in (config_dir() / "experiment").glob("*.yaml"))
 LOGGERS = ("csv", "wandb", "tensorboard", "mlflow")
 STARTS = ("fork", "spawn", "forkserver")

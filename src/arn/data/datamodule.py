@@ -165,9 +165,9 @@ class SaliencyDataModule(pl.LightningDataModule):
         ranks = 1 if self.trainer is None or "SLURM_CPUS_PER_TASK" in os.environ else self.trainer.num_devices
         return min(8, max(1, cores() // (2 * ranks)))
 
-    def _processes(self) -> dict[str, Any]:
-        method = self.start_method if self.workers else None
-        return {"num_workers": self.workers, "multiprocessing_context": method, "pin_memory": torch.cuda.is_available()}
+    def _processes(self, workers: int) -> dict[str, Any]:
+        method = self.start_method if workers else None
+        return {"num_workers": workers, "multiprocessing_context": method, "pin_memory": torch.cuda.is_available()}
 
     def train_dataloader(self) -> ResumableLoader:
         rank, world = self._ranks()
@@ -184,18 +184,19 @@ class SaliencyDataModule(pl.LightningDataModule):
             collate_fn=default_convert,  # batches come whole
             drop_last=True,
             persistent_workers=self.workers > 0,
-            **self._processes(),
+            **self._processes(self.workers),
         )
 
     def _evaluation_loader(self, source: Source) -> DataLoader[dict[str, Any]]:
         """A loader over this rank's share of a set, each picture once over all ranks."""
-        rank, world = self._ranks()
+        share = shard(len(source.stems), *self._ranks())
+        batches = -(-len(share) // self.eval_batch_size)  # one process can make one of them at a time
         return DataLoader(
             EvaluationSet(source, self.size),
             batch_size=self.eval_batch_size,
-            sampler=shard(len(source.stems), rank, world),
+            sampler=share,
             collate_fn=collate_evaluation,
-            **self._processes(),
+            **self._processes(min(self.workers, batches)),
         )
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
