@@ -110,6 +110,25 @@ def yardstick(content: dict[str, Any]) -> list[str]:
     return [*measured(content), *table(head, rows), *goals(content)]
 
 
+def light(content: dict[str, Any]) -> list[str]:
+    hows = list(content["milliseconds"])
+    rows = []
+    for name in content["milliseconds"][hows[0]]:
+        times = [content["times the backbone"][how].get(name) for how in hows]
+        scores = content["scores"].get(name)
+        rows.append(
+            [
+                name,
+                *(between(content["milliseconds"][how][name], 1) for how in hows),
+                *(between(one) if one else "" for one in times),
+                *([f"{scores['max_f']:.4f}", f"{scores['mae']:.4f}"] if scores else ["", ""]),
+            ]
+        )
+    head = [f"ms a map, {content['size']} px, {content['pictures']} pictures of ECSSD", *hows]
+    head += [f"times its backbone, {how}" for how in hows]
+    return [*measured(content), *table([*head, "max F of 300", "MAE"], rows), *goals(content)]
+
+
 def scaling(content: dict[str, Any]) -> list[str]:
     names = list(content["growth"])
     fits = sorted({what for name in names for what in content["growth"][name]})
@@ -191,7 +210,9 @@ def cache(content: dict[str, Any]) -> list[str]:
     return [*measured(content), *table([*head, "s", "of a processor", "MB at most", "files in the cache", "GB"], rows)]
 
 
-BLOCKS = {one.__name__: one for one in (networks, yardstick, scaling, loader, predict, startup, accuracy, bench, cache)}
+BLOCKS = {
+    one.__name__: one for one in (networks, yardstick, light, scaling, loader, predict, startup, accuracy, bench, cache)
+}
 
 
 if __name__ == "__main__":
