@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from arn.networks import ARN, SelfAttention, attention, attention_blocks
 from arn.networks.rcl import LocalResponseNorm
-from arn.networks.winograd import Conv3x3
 from perf.common import machine, ratios, spread, take_turns, versions, write_json
 from perf.networks import Job, job, programs
 
@@ -28,11 +27,9 @@ OURS = "all of ours"
 PARTS = {
     PLAIN: frozenset(),
     "with LRN as a convolution": frozenset({"lrn"}),
-    "with Winograd's convolutions": frozenset({"winograd"}),
     "with attention in blocks of torch's operations": frozenset({"blocks"}),
     "with attention in blocks, compiled": frozenset({"blocks", "compiled"}),
-    "all of ours but Winograd's convolutions": frozenset({"lrn", "blocks", "compiled"}),
-    OURS: frozenset({"lrn", "winograd", "blocks", "compiled"}),
+    OURS: frozenset({"lrn", "blocks", "compiled"}),
 }
 FLOOR = "VGG16 alone"
 WORTH = 1.2  # times the speed of the plain program: what gains less is not worth its lines
@@ -106,8 +103,6 @@ def variant(network: ARN, parts: frozenset[str]) -> ARN:
     for module in list(made.modules()):
         if isinstance(module, SelfAttention) and "blocks" not in parts:
             module.__class__ = StreamedAttention
-        if isinstance(module, Conv3x3) and "winograd" not in parts:
-            module.__class__ = nn.Conv2d  # type: ignore[assignment]
         for name, child in list(module.named_children()):
             if isinstance(child, LocalResponseNorm) and "lrn" not in parts:
                 setattr(module, name, nn.LocalResponseNorm(child.window, child.alpha, child.beta, k=1.0))

@@ -15,7 +15,6 @@ from arn.networks.backbones import VGG16, build_backbone
 from arn.networks.base import SaliencyNetwork
 from arn.networks.common import check_side, conv_relu, fit, initialise, recomputed, resample
 from arn.networks.rcl import RCLOptions, RecurrentConv
-from arn.networks.winograd import Conv3x3
 
 
 class AttentionOptions(TypedDict, total=False):
@@ -69,9 +68,8 @@ class Stage(nn.Module):
         self.local = local
         self.upsample = Upsample(deep_channels, channels, batch_norm)
         widths = [channels + local_channels] + [channels] * convs
-        self.convs = nn.Sequential(
-            *(nn.Sequential(*conv_relu(Conv3x3(a, b, not batch_norm), batch_norm)) for a, b in pairwise(widths))
-        )
+        made = (nn.Conv2d(wide, out, 3, padding=1, bias=not batch_norm) for wide, out in pairwise(widths))
+        self.convs = nn.Sequential(*(nn.Sequential(*conv_relu(conv, batch_norm)) for conv in made))
         self.attention = attention
 
     def forward(self, deep: Tensor, tap: Tensor) -> Tensor:

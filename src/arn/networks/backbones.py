@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from arn.networks.common import conv_relu, initialise, recomputed
 from arn.networks.efficientnet import EfficientNetLite0
-from arn.networks.winograd import Conv3x3
 
 
 class Backbone(nn.Module):
@@ -129,7 +128,7 @@ class VGG16(Backbone):
             if stride > 1:
                 layers.append(nn.MaxPool2d(2, 2))
             for _ in range(depth):
-                layers += conv_relu(Conv3x3(width, channels), batch_norm)
+                layers += conv_relu(nn.Conv2d(width, channels, 3, padding=1), batch_norm)
                 width = channels
             if stride in strides:
                 taps.append(len(layers))
