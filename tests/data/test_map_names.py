@@ -30,7 +30,7 @@ def named(folder, names, suffix=None, stems=STEMS):
 def test_endings_are_found(tmp_path, pattern, ending):
     found = named(tmp_path / "m", [pattern.format(stem) for stem in STEMS])
     assert sorted(found.by_stem) == STEMS
-    assert (found.ending, found.extra, found.others) == (ending, [], 0)
+    assert (found.ending, found.extra, found.passed_over) == (ending, [], ())
 
 
 def test_numbers_do_not_run_into_one_another(tmp_path):
@@ -47,7 +47,7 @@ def test_what_is_missing_or_extra_is_so_behind_an_ending_too(tmp_path):
     found = named(tmp_path / "m", [*names, STEMS[-1] + ".png", "notes.txt", "._0001_sal.png"])
     assert found.ending == "_sal"
     assert sorted(set(STEMS) - found.by_stem.keys()) == STEMS[-2:-1]  # one has no ending, and is plainly meant
-    assert (found.extra, found.others) == (["9999_sal.png"], 1)
+    assert (found.extra, found.passed_over) == (["9999_sal.png"], ("1 hidden file", "1 other file (.txt)"))
 
 
 def test_formats_may_be_mixed(tmp_path):
@@ -70,7 +70,7 @@ def test_two_endings_are_asked_for(tmp_path):
         named(tmp_path / "m", names)
     found = match_names(tmp_path / "m", STEMS, "_sal.png")
     assert {path.name for path in found.by_stem.values()} == {f"{stem}_sal.png" for stem in STEMS}
-    assert found.others == len(STEMS)
+    assert found.passed_over == (f"{len(STEMS)} not ending in _sal.png",)
 
 
 def test_two_maps_of_a_picture_are_asked_for(tmp_path):

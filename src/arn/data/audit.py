@@ -32,6 +32,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from arn.data.images import PICTURE_SUFFIXES, read_bytes, read_picture
 from arn.data.layout import Pair, find_dataset, find_pairs
+from arn.data.listing import list_folder
 from arn.files import write_atomically
 
 SIDE = 64  # of the thumbnails, in pixels
@@ -62,12 +63,12 @@ Progress = Callable[[str, int, int], None]
 Thumbnails = NDArray[np.uint8]  # N x SIDE x SIDE
 
 
-def find_pictures(name_or_path: str | Path) -> list[Pair]:
+def find_pictures(name_or_path: str | Path, tell: Callable[[str], None] = lambda line: None) -> list[Pair]:
     """The pictures of a data set, or those directly in a folder, without masks. Raises ArnError where neither is."""
     folder = Path(name_or_path).expanduser()
-    if folder.is_dir() and any(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir()):
-        return find_pairs(folder, None)
-    return find_dataset(name_or_path)
+    if folder.is_dir() and list_folder(folder, PICTURE_SUFFIXES).files:
+        return find_pairs(folder, None, tell)
+    return find_dataset(name_or_path, tell=tell)
 
 
 def audit(

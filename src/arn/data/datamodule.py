@@ -101,6 +101,7 @@ class SaliencyDataModule(pl.LightningDataModule):
         self.augmentation = Augmentation(**(augment or {}), seed=seed)
         self.stems: dict[str, dict[str, list[str]]] = {}
         self.test_sources: dict[str, Source] = {}
+        self.passed_over: dict[str, None] = {}  # lines on what lies in the sets' folders and is not read
 
     def setup(self, stage: str | None = None) -> None:
         """Find every set and draw the splits. Safe to call again."""
@@ -119,7 +120,7 @@ class SaliencyDataModule(pl.LightningDataModule):
             self.training_source = SceneSource("train", self.train_limit)
             self.validation_source = SceneSource("val", int(self.val) if self.val >= 1 else None)
             return
-        found = {name: find_dataset(name) for name in self.train_names}
+        found = {name: find_dataset(name, tell=self._tell) for name in self.train_names}
         if self.split == "paper":
             if set(found) != {"MSRA10K", "DUT-OMRON"}:
                 raise ArnError("data.split=paper needs data.train=[MSRA10K,DUT-OMRON]")
@@ -143,11 +144,14 @@ class SaliencyDataModule(pl.LightningDataModule):
 
     def _test_source(self, name: str) -> Source:
         if not name.endswith("@rest"):
-            return find_source(name, self.test_limit, self.meaning)
+            return find_source(name, self.test_limit, self.meaning, self._tell)
         of = name.removesuffix("@rest")
         if of not in self.stems.get("rest", {}):
             raise ArnError(f"data.test={name}: only data.split=paper leaves a rest, of MSRA10K and DUT-OMRON")
         return PairSource(_only(find_dataset(of), self.stems["rest"][of])[: self.test_limit])
+
+    def _tell(self, line: str) -> None:
+        self.passed_over[line] = None
 
     def write_splits(self, path: Path) -> str | None:
         """Store which stems were trained and validated on; returns their hash, None for drawn scenes."""

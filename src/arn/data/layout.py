@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from arn.data.catalogue import CATALOGUE, PLAIN, by_name, data_root
 from arn.data.images import PICTURE_SUFFIXES
+from arn.data.listing import Listing, list_folder
 from arn.errors import ArnError
 from arn.files import listed
 
@@ -24,11 +25,15 @@ class Pair(NamedTuple):
     mask: Path | None
 
 
-def find_dataset(name_or_path: str | Path, root: Path | None = None) -> list[Pair]:
+Tell = Callable[[str], None]
+
+
+def find_dataset(name_or_path: str | Path, root: Path | None = None, tell: Tell = lambda line: None) -> list[Pair]:
     """All pairs of a data set, sorted by stem.
 
     `name_or_path` is a name of the catalogue (in any case) or a folder of the user's own, given as a path or as a name
     below `root` (`data_root()` unless given), laid out as `images` and `masks` or as a data set's authors released it.
+    `tell` gets a line on what is passed over in a folder.
 
     Raises ArnError, saying where it looked, when there is no such folder, no known layout in it, or when pictures and
     masks do not match one to one.
@@ -51,7 +56,7 @@ def find_dataset(name_or_path: str | Path, root: Path | None = None) -> list[Pai
     for base in bases:
         for layout in layouts:
             if _exists(base / layout.images) and _exists(base / layout.masks):
-                return find_pairs(base / layout.images, base / layout.masks)
+                return find_pairs(base / layout.images, base / layout.masks, tell)
 
     folders = [base for base in bases if base.is_dir()]
     if not folders:
@@ -63,30 +68,38 @@ def find_dataset(name_or_path: str | Path, root: Path | None = None) -> list[Pai
     )
 
 
-def find_pairs(images: Path, masks: Path | None) -> list[Pair]:
+def find_pairs(images: Path, masks: Path | None, tell: Tell = lambda line: None) -> list[Pair]:
     """Pairs each picture with the mask of its stem; sorted by stem.
 
     `images` and `masks` are folders (not searched below; hidden files are passed over) or a folder with a pattern of
-    names such as `Imgs/*.jpg`; `images` may also be one picture. With `masks` None every pair's mask is None.
+    names such as `Imgs/*.jpg`; `images` may also be one picture. With `masks` None every pair's mask is None. `tell`
+    gets a line on what is passed over in a folder.
 
     Raises ArnError listing the stems: no pictures, two files of one stem, pictures without masks or the reverse.
     """
-    pictures = _by_stem(images, "pictures")
+    over: list[str] = []
+    pictures = _by_stem(images, "pictures", over.append)
     if not pictures:
+        told = f" Of {'; '.join(over)}." if over else ""
         raise ArnError(
             f"No pictures in {images}: expected files ending in {', '.join(sorted(PICTURE_SUFFIXES))} directly in it."
+            + told
         )
     if masks is None:
+        for line in over:
+            tell(line)
         return [Pair(stem, path, None) for stem, path in sorted(pictures.items())]
-    truths = _by_stem(masks, "masks")
+    truths = _by_stem(masks, "masks", over.append)
     missing, extra = sorted(pictures.keys() - truths.keys()), sorted(truths.keys() - pictures.keys())
     if missing or extra:
         said = [f"{len(missing)} of {len(pictures)} pictures without a mask: {listed(missing)}"] * bool(missing)
         said += [f"{len(extra)} of {len(truths)} masks without a picture: {listed(extra)}"] * bool(extra)
         raise ArnError(
-            f"Pictures in {images} and masks in {masks} do not match: {'; '.join(said)}. "
+            f"Pictures in {images} and masks in {masks} do not match: {'; '.join([*said, *over])}. "
             "A mask carries its picture's name apart from the ending; add or remove the files named."
         )
+    for line in over:
+        tell(line)
     return [Pair(stem, pictures[stem], truths[stem]) for stem in sorted(pictures)]
 
 
@@ -103,24 +116,29 @@ def check_same_size(pair: Pair, picture: NDArray[Any], mask: NDArray[Any]) -> No
 
 def _exists(place: Path) -> bool:
     """Whether a folder, or a folder and pattern, holds anything."""
-    return place.is_dir() or ("*" in place.name and any(place.parent.glob(place.name)))
+    return place.is_dir() or bool(_of_pattern(place).files)
 
 
-def _by_stem(place: Path, what: str) -> dict[str, Path]:
-    files: Iterable[Path]
+def _of_pattern(place: Path) -> Listing:
+    """Of a folder and a pattern; nothing where it is none."""
+    if "*" not in place.name or not place.parent.is_dir():
+        return Listing()
+    return list_folder(place.parent, PICTURE_SUFFIXES, pattern=place.name)
+
+
+def _by_stem(place: Path, what: str, tell: Tell) -> dict[str, Path]:
     if place.is_dir():
-        files = place.iterdir()
+        listing = list_folder(place, PICTURE_SUFFIXES)
+        listing.tell(place, tell)
     elif "*" in place.name:
-        files = place.parent.glob(place.name)
+        listing = _of_pattern(place)  # what does not match is of other kinds, and meant to lie there
     elif place.is_file():
-        files = [place]
+        listing = Listing([place])
     else:
         raise ArnError(f"There is no folder {place} to read {what} from.")
     found: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in sorted(files):
-        # macOS leaves '._NAME.jpg' beside NAME.jpg in archives: hidden files are none of the data set's.
-        if not path.name.startswith(".") and path.suffix.lower() in PICTURE_SUFFIXES:
-            found[path.stem].append(path)
+    for path in listing.files:
+        found[path.stem].append(path)
     twice = [" and ".join(path.name for path in paths) for paths in found.values() if len(paths) > 1]
     if twice:
         folder = place.parent if "*" in place.name else place

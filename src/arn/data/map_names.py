@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from arn.data.listing import list_folder
 from arn.data.maps import MAP_SUFFIXES
 from arn.errors import ArnError
 from arn.files import listed
@@ -21,7 +22,7 @@ class NamedMaps:
     by_stem: dict[str, Path]  # of the pictures that have a map
     extra: list[str]  # names of maps without a picture
     ending: str = ""  # what stands between a picture's stem and the format in most names
-    others: int = 0  # files passed over: of other formats, or without the suffix asked for
+    passed_over: tuple[str, ...] = ()  # as `arn.data.listing.Listing` tells it; files without the suffix asked for, too
     hint: str = ""  # what may help where maps are missing
 
 
@@ -32,8 +33,7 @@ def fold(name: str) -> str:
 
 def map_files(folder: Path) -> list[Path]:
     """The files directly in a folder that can be maps, by name; hidden ones are passed over."""
-    files = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in files if path.suffix.lower() in MAP_SUFFIXES and path.is_file())
+    return list_folder(folder, MAP_SUFFIXES).files
 
 
 def match_names(folder: Path, stems: Collection[str], suffix: str | None = None) -> NamedMaps:
@@ -47,8 +47,8 @@ def match_names(folder: Path, stems: Collection[str], suffix: str | None = None)
     Raises:
         ArnError: naming files, where two are of one picture, or two endings would do.
     """
-    everything = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
-    files = sorted(path for path in everything if path.suffix.lower() in MAP_SUFFIXES)
+    listing = list_folder(folder, MAP_SUFFIXES)
+    files = listing.files
     wanted, hint = set(stems), ""
     if suffix is None:
         names = {path: path.stem for path in files}
@@ -73,7 +73,9 @@ def match_names(folder: Path, stems: Collection[str], suffix: str | None = None)
         told = f"{folder} has two maps of one picture: {listed(twice, 4)}"
         raise ArnError(f"{told}; name the ending of those that are meant, as in suffix: {ending}{files[0].suffix}")
     by_stem = {stem: path for stem, (path,) in found.items()}
-    return NamedMaps(by_stem, [path.name for path in extra], ending, len(everything) - len(names), hint)
+    unasked = len(files) - len(names)
+    over = [*([f"{unasked:,} not ending in {suffix}"] if unasked else []), *listing.passed_over]
+    return NamedMaps(by_stem, [path.name for path in extra], ending, tuple(over), hint)
 
 
 def _common_ending(folder: Path, names: Iterable[str], stems: set[str]) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -138,11 +138,19 @@ class SceneSource(Source):
         return SceneSource(self.part, numbers=[self.numbers[index] for index in indices])
 
 
-def find_source(name: str, limit: int | None = None, meaning: Meaning | None = None) -> Source:
-    """A data set, or its first `limit` pictures, to be scored on: a name of the catalogue, a folder, or ``scenes``."""
+def find_source(
+    name: str,
+    limit: int | None = None,
+    meaning: Meaning | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Source:
+    """A data set, or its first `limit` pictures, to be scored on: a name of the catalogue, a folder, or ``scenes``.
+
+    `tell` gets a line on what is passed over in a folder.
+    """
     if name == SCENES:
         return SceneSource("test", limit)
-    return PairSource(find_dataset(name)[:limit], meaning=meaning)
+    return PairSource(find_dataset(name, tell=tell)[:limit], meaning=meaning)
 
 
 @cache

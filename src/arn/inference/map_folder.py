@@ -65,7 +65,7 @@ class FoundMaps:
         sizes: height and width of the maps, and how many have it.
         resized: the same of those that are resized.
         by: how they are.
-        others: files passed over.
+        passed_over: what lies there and is no map, in words.
     """
 
     folder: Path
@@ -78,7 +78,7 @@ class FoundMaps:
     sizes: Counter[Size]
     resized: Counter[Size]
     by: str | None
-    others: int
+    passed_over: tuple[str, ...]
     hint: str
     top: float | None
 
@@ -103,7 +103,7 @@ class FoundMaps:
         parts += ["16 bits of which 8 are used" if self.top == 255 else ""]
         parts += [f"{len(self.missing):,} missing" if self.missing else ""]
         parts += [f"{len(self.extra):,} of no picture" if self.extra else ""]
-        parts += [f"{self.others:,} other files passed over" if self.others else "", f"in {self.folder}"]
+        parts += [f"passed over: {' and '.join(self.passed_over)}" if self.passed_over else "", f"in {self.folder}"]
         return ", ".join(part for part in parts if part)
 
 
@@ -193,7 +193,7 @@ class MapFolder:
             sizes=Counter(head.size for head in heads.values() if head.size),
             resized=resized,
             by=place.resize,
-            others=named.others,
+            passed_over=named.passed_over,
             hint=named.hint,
             top=top,
         )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from arn.data.images import PICTURE_SUFFIXES, read_bytes
+from arn.data.listing import list_folder
 from arn.data.web import is_address, open_address
 from arn.errors import ArnError
 from arn.files import listed
@@ -24,8 +25,6 @@ STDIN = "-"
 LARGEST = 512 * 2**20  # bytes that are taken from an address
 WATCH = 1.0  # seconds between two looks at a watched folder
 PATIENCE = 30  # seconds without a byte, after which an address is given up
-SYSTEM = ("thumbs.db", "desktop.ini")
-PASSED_OVER = ("videos", "folders", "hidden files", "other files")
 DEFAULT_OUTPUT = Path("outputs", "predict")  # never walked into
 
 
@@ -170,29 +169,10 @@ def _of_word(
 
 def _in_folder(folder: Path, recursive: bool, closed: Sequence[Path], tell: Callable[[str], None]) -> list[Path]:
     """Pictures by name, folder by folder; what is passed over is counted and told."""
-    paths, over = [], Counter[str]()
-    unknown: set[str] = set()
-    for place, folders, files in os.walk(folder):
-        here = Path(place)
-        if recursive:
-            folders[:] = sorted(n for n in folders if not n.startswith(".") and (here / n).resolve() not in closed)
-        else:
-            over["folders"], folders[:] = len(folders), []
-        for name in sorted(files):
-            kind = "hidden files" if name.startswith(".") or name.lower() in SYSTEM else _kind(here / name)
-            if kind == "picture":
-                paths.append(here / name)
-                continue
-            over["videos" if kind == "video" else kind or "other files"] += 1
-            if kind is None:
-                unknown.add(Path(name).suffix.lower() or name)
-    told = [f"{over[what]} {what if over[what] > 1 else what[:-1]}" for what in PASSED_OVER if over[what]]
-    if unknown:
-        told[-1] += f" ({listed(sorted(unknown), 5)})"
-    if told:
-        named = "; name videos and folders to have them made" if over["videos"] or over["folders"] else ""
-        tell(f"{folder}: passed over {', '.join(told)}{named}")
-    return paths
+    found = list_folder(folder, PICTURE_SUFFIXES, below=recursive, closed=closed, named={"videos": VIDEO_SUFFIXES})
+    more = found.over["videos"] or found.over["folders"]
+    found.tell(folder, tell, "; name videos and folders to have them made" if more else "")
+    return found.files
 
 
 def _kind(path: Path) -> str | None:

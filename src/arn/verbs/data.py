@@ -80,7 +80,8 @@ def fetch_dataset(name: str, archives: list[str]) -> int:
 
 
 def verify_dataset(name: str) -> int:
-    pairs = find_dataset(name)
+    over: list[str] = []
+    pairs = find_dataset(name, tell=over.append)
     with Bars(console) as progress:
         report = verify(pairs, CATALOGUE.get(name), lambda *at: progress.update(f"reading {name}", *at))
     errors = report.errors
@@ -89,14 +90,14 @@ def verify_dataset(name: str) -> int:
         console.print(f"  error: {line}")
     if len(errors) > 20:
         console.print(f"  ... and {len(errors) - 20} more")
-    for line in report.notes:
+    for line in [*over, *report.notes]:
         console.print(f"  note:  {line}")
     return 1 if errors else 0
 
 
 def audit_datasets(names: list[str], output: Path | None = None) -> int:
     """One name: what it holds twice. Two: what they share."""
-    sets = [find_pictures(name) for name in names]
+    sets = [find_pictures(name, console.print) for name in names]
     if len(sets) == 2 and sets[0] == sets[1]:
         names, sets = names[:1], sets[:1]
     labels = [Path(name).resolve().name for name in names]
