@@ -62,12 +62,15 @@ _adopt_limit()
 
 def check_pixels(path: Path, width: int, height: int) -> None:
     """Raises ArnError for a picture of more pixels than are read."""
-    most = max_megapixels()
-    if width * height > most * 1e6:
-        raise ArnError(
-            f"{path} has {width} x {height} pixels, and {most:g} megapixels are the most that is read "
-            f"(max_megapixels, or {_LIMIT} in the environment)."
-        )
+    if width * height > max_megapixels() * 1e6:
+        raise _too_large(path, f"{width} x {height}")
+
+
+def _too_large(path: Path, count: str) -> ArnError:
+    return ArnError(
+        f"{path} has {count} pixels, and {max_megapixels():g} megapixels are the most that is read "
+        f"(max_megapixels, or {_LIMIT} in the environment)."
+    )
 
 
 def open_head(path: Path, data: bytes) -> Image.Image:
@@ -135,7 +138,7 @@ def told_of(path: Path, data: bytes) -> Iterator[None]:
     except Image.UnidentifiedImageError as error:
         raise ArnError(f"{path} is no picture that can be read ({len(data)} bytes); replace or remove it.") from error
     except Image.DecompressionBombError as error:
-        raise ArnError(f"{path} is too large to read ({error}).") from error
+        raise _too_large(path, "too many") from error  # by Pillow's own limit, which counts as ours does
     except Exception as error:
         told = str(error) or type(error).__name__
         raise ArnError(f"{path} is truncated or damaged ({told}); replace or remove it.") from error
