@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import itertools
 import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,13 +17,29 @@ from typing import Any, Protocol
 
 from arn.errors import ArnError
 
+ABANDONED = 86400.0  # s after which what a command began to write is taken for that of a killed one
+_PASSING = re.compile(r"\..+\.arn[0-9a-f]{8}\.(tmp|part\.\w+)")
+
+
+def _passing_name(name: str, end: str = "tmp") -> str:
+    """Of a hidden neighbour that takes its place when it is whole."""
+    return f".{name}.arn{secrets.token_hex(4)}.{end}"
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Take away what commands that were killed more than a day ago had begun to write here."""
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if _PASSING.fullmatch(path.name) and time.time() - path.lstat().st_mtime > ABANDONED:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes a file through a hidden neighbour that is then renamed: a reader never meets half of it.
 
     Raises ArnError naming the path when that fails; the neighbour is removed and an older file is left as it was.
     """
-    passing = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    passing = path.with_name(_passing_name(path.name))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         passing.write_bytes(data)
@@ -77,30 +95,55 @@ def _told_in_one_line(output: Path) -> Iterator[None]:
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """A folder to fill beside ``output`` that takes its place at the end; on an error nothing is left or changed.
+    """A folder to fill beside ``output`` that takes its place at the end; on an error or a kill nothing is changed.
 
     Raises ArnError where there is no room, or no right to write.
     """
     place = output.resolve()
     made = [folder for folder in place.parents if not folder.exists()]
-    token = secrets.token_hex(4)
-    passing, former = (place.with_name(f".{place.name}.{token}.{end}") for end in ("tmp", "old"))
+    passing = place.with_name(_passing_name(place.name))
+    remove_abandoned(place.parent)
     with _told_in_one_line(output):
         try:
             passing.mkdir(parents=True)
             yield passing
-            if place.exists():
-                os.replace(place, former)
-            os.replace(passing, place)
+            _put_in_place(passing, place)
         except BaseException:
-            if former.exists():
-                os.replace(former, place)
             shutil.rmtree(passing, ignore_errors=True)
             for folder in made:
                 with suppress(OSError):  # not empty: somebody else's by now
                     folder.rmdir()
             raise
-    shutil.rmtree(former, ignore_errors=True)
+
+
+def _put_in_place(passing: Path, place: Path) -> None:
+    """Give a folder another's name, and take the other away."""
+    try:
+        os.replace(passing, place)
+    except OSError:
+        if not place.is_dir():
+            raise
+        former = place.with_name(_passing_name(place.name))
+        if _swap(passing, place):
+            os.replace(passing, former)
+        else:  # for a moment there is neither
+            os.replace(place, former)
+            try:
+                os.replace(passing, place)
+            except OSError:
+                os.replace(former, place)
+                raise
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Exchange two folders at one moment; False where the system has no call for that, as Linux has."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    current, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(current, os.fsencode(one), current, os.fsencode(other), exchange) == 0)
 
 
 @contextmanager
@@ -110,7 +153,8 @@ def new_file(output: Path) -> Iterator[Path]:
     Raises ArnError where there is no room, or no right to write.
     """
     made = [folder for folder in output.parents if not folder.exists()]
-    passing = output.with_name(f".{output.stem}.{secrets.token_hex(4)}.part{output.suffix}")
+    passing = output.with_name(_passing_name(output.stem, f"part{output.suffix}"))
+    remove_abandoned(output.parent)
     with _told_in_one_line(output):
         try:
             output.parent.mkdir(parents=True, exist_ok=True)

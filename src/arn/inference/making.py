@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from arn.data.images import Picture, picture_size, read_photo
 from arn.errors import ArnError
-from arn.files import digest, write_atomically
+from arn.files import digest, remove_abandoned, write_atomically
 from arn.inference import video
 from arn.inference.methods import Map, Method
 from arn.inference.pipeline import prefetch
@@ -97,13 +97,15 @@ def check_targets(jobs: Sequence[Job]) -> None:
                 )
 
 
-def make(recipe: Recipe, jobs: Iterable[Job], advance: Callable[[int], None] = lambda done: None) -> Outcome:
+def make(recipe: Recipe, jobs: Sequence[Job], advance: Callable[[int], None] = lambda done: None) -> Outcome:
     """Write what the recipe makes of each picture. `advance` is told how many more are done with, however they ended.
 
     Raises ArnError where nothing can be written. Files are whole or not there, also after an interrupt.
     """
     outcome = Outcome()
     fingerprint = recipe.fingerprint
+    for folder in {job.target.parent for job in jobs if job.target is not None}:
+        remove_abandoned(folder)
     reading: deque[tuple[_Begun, Future[tuple[Picture, bytes | None]]]] = deque()
     writing: deque[tuple[_Begun, Future[str | None]]] = deque()
     readers, writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
