@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> int:
             import logging
 
             logging.raiseExceptions = False
-        if os.environ.get("ARN_ENDS_WITH_PARENT"):
-            _end_with_parent()
+        if parent := os.environ.get("ARN_ENDS_WITH_PARENT"):
+            _end_with(int(parent))
         if verb == "train" and {"-m", "--multirun"} & set(rest):  # starts trainings, and needs no torch for that
             importlib.import_module("arn.verbs.sweep").multirun(rest)
             return 0
@@ -138,14 +138,13 @@ def _sweeps() -> list[str]:
     return names()
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """Let a job of a sweep, and each rank of a job, end within a second of the process that started it.
 
     A sweep that is killed leaves no training behind that would write to the folder that the next start goes on with.
     """
-    parent = os.getppid()
 
-    def watch() -> None:
+    def watch() -> None:  # the parent may be gone already, while this process was starting
         while os.getppid() == parent:
             time.sleep(1)
         os.write(2, b"arn: the process that started this one is gone: ended\n")

@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from arn.cli import _end_with_parent
+from arn.cli import _end_with
 
 if os.environ.get("ARN_ENDS_WITH_PARENT"):
-    _end_with_parent()
+    _end_with(int(os.environ["ARN_ENDS_WITH_PARENT"]))
 given = {one.partition("=")[0]: one.partition("=")[2].strip('"') for one in sys.argv[1:]}
 run = Path(given.get("resume") or given["hydra.run.dir"])
 resumed = "resume" in given

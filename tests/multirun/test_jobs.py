@@ -54,30 +54,37 @@ def test_more_seeds_in_another_order_run_only_what_is_new(tmp_path, stubbed):
     assert [one["seed"] for one in calls(tmp_path / "s")] == ["1", "2", "3"]
 
 
-def test_killed_in_the_middle_it_goes_on_with_what_is_left(tmp_path, stubbed, capfd):
-    sweep = tmp_path / "s"
+def started(command):
+    """A sweep in a process of its own, at the first checkpoint of its first job, where it stays; and that job's."""
+    sweep = Path(command[-1].partition("=")[2])
     sweep.mkdir()
-    (sweep / "hold").touch()  # the first job stays at its first checkpoint
+    (sweep / "hold").touch()
     code = (
         "import sys\nfrom arn.multirun import jobs\njobs.PROGRAM = tuple(sys.argv[1:3])\n"
-        "from arn.cli import main\nmain(sys.argv[3:])"
+        "from arn.cli import main\nsys.exit(main(sys.argv[3:]))"
     )
-    command = ["sweep", "seeds", "seed=1,2,3", f"hydra.sweep.dir={sweep}"]
-    process = subprocess.Popen([sys.executable, "-c", code, *STUB, *command], stdout=subprocess.DEVNULL)
+    arguments = [sys.executable, "-c", code, *STUB, *command]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     deadline = time.monotonic() + 120
     while not list(sweep.glob("*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    child = calls(sweep)[0]["pid"]
-    while time.monotonic() < deadline:  # the job ends with the sweep that started it
+    return process, calls(sweep)[0]["pid"]
+
+
+def wait_until_gone(pid):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
-            os.kill(child, 0)
+            os.kill(pid, 0)
         except ProcessLookupError:
-            break
+            return
         time.sleep(0.05)
-    else:
-        pytest.fail("the killed sweep's job lives on")
+    pytest.fail("the ended sweep's job lives on")
+
+
+def goes_on(command, capfd):
+    """With what is left, once the first job is let go."""
+    sweep = Path(command[-1].partition("=")[2])
     (sweep / "hold").unlink()
     assert main(command) == 0
     assert "3 jobs, 0 finished, 1 to go on with, 2 to start" in capfd.readouterr().out
@@ -88,6 +95,35 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_left(tmp_path, stubbed, ca
         ("3", False),
     ]
     assert [Run(sweep / name).record()["seed"] for name in Sweep(sweep).jobs()] == [1, 2, 3]
+
+
+def test_killed_in_the_middle_it_goes_on_with_what_is_left(tmp_path, stubbed, capfd):
+    command = ["sweep", "seeds", "seed=1,2,3", f"hydra.sweep.dir={tmp_path}/s"]
+    process, job = started(command)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    wait_until_gone(job)  # it ends with the sweep that started it
+    goes_on(command, capfd)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_what_slurm_sends_ends_a_sweep_and_its_jobs_with_a_word(tmp_path, stubbed, capfd, name):
+    command = ["sweep", "seeds", "seed=1,2,3", f"hydra.sweep.dir={tmp_path}/s"]
+    process, job = started(command)
+    number = getattr(signal, name)
+    process.send_signal(number)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"ended by {name}: the same command goes on where it stopped" in told
+    with pytest.raises(ProcessLookupError):
+        os.kill(job, 0)
+    goes_on(command, capfd)
+
+
+def test_a_job_whose_sweep_was_gone_before_it_began_ends(tmp_path):
+    """Killed while the job's Python was still starting: its parent is another then."""
+    code = "import time\nfrom arn.cli import _end_with\n_end_with(1 << 22)\ntime.sleep(60)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=50).returncode == -signal.SIGKILL
 
 
 def test_a_job_that_fails_is_named_and_the_others_run(tmp_path, stubbed, capsys):

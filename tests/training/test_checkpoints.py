@@ -159,7 +159,7 @@ def test_a_folder_that_was_there_stays(tmp_path, capsys, key):
 # ------------------------------------------------------------------------------------------------------------ signals
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)])
 def test_a_signal_ends_it_between_two_steps_with_a_word(tmp_path, plain_overrides, number, status):
     run = tmp_path / "run"
     arguments = [*plain_overrides, "trainer.max_epochs=500", "data.workers=1", f"hydra.run.dir={run}"]

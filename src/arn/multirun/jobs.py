@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ PROGRAM = (sys.executable, "-m", "arn")  # a module, so that Lightning can start
 
 TELL_EVERY = 60.0  # seconds between two lines about jobs whose output goes to files
 
-# Set for jobs: the hash of the config that the sweep composed, and that they end with the process that started them.
+# Set for jobs: the hash of the config that the sweep composed, and the process that started them, with which they end.
 EXPECTED, PARENT = "ARN_CONFIG_HASH", "ARN_ENDS_WITH_PARENT"
 
 
@@ -59,7 +60,8 @@ class Job:
         own = {"HYDRA_FULL_ERROR", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_PORT", "PL_GLOBAL_SEED", EXPECTED}
         kept = {key: value for key, value in outside_slurm().items() if key not in own}
         # The working folder is no place to import from, which ``-m`` would make it.
-        return kept | {PARENT: "1", "PYTHONSAFEPATH": "1"} | ({} if self.hash is None else {EXPECTED: self.hash}) | more
+        kept |= {PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
+        return kept | ({} if self.hash is None else {EXPECTED: self.hash}) | more
 
     def arguments(self) -> list[str]:
         """Of `arn`, for what is left of the job at this moment."""
@@ -217,8 +219,9 @@ def run_jobs(jobs: Iterable[Job], launcher: Launcher, sweep: Path, watcher: Watc
             if running:
                 time.sleep(pause)
     finally:
-        for _, handle in running.values():
-            handle.cancel()
+        if running:  # at once: a system that ends a sweep gives it half a minute
+            with ThreadPoolExecutor(len(running)) as pool:
+                list(pool.map(lambda of_job: of_job[1].cancel(), running.values()))
 
 
 def run_and_tell(

@@ -24,10 +24,10 @@ class Process(subprocess.Popen[bytes]):
     """A job as a child of this process."""
 
     def cancel(self) -> None:
-        """SIGTERM, and SIGKILL after 10 s. Checkpoints are put in place whole, so any moment will do."""
+        """SIGTERM, at which a training writes itself down, and SIGKILL after 25 s, which leaves its last checkpoint."""
         self.terminate()
         try:
-            self.wait(10)
+            self.wait(25)
         except subprocess.TimeoutExpired:
             self.kill()
             self.wait()

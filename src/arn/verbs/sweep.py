@@ -18,9 +18,10 @@ from rich.console import Console
 from arn.config import sweeps_dir
 from arn.config.compose import Composed, read_config, run_hydra
 from arn.config.instantiate import instantiate
-from arn.errors import ArnError
+from arn.errors import ArnError, Interrupted
 from arn.multirun.jobs import Job, Launcher, Sweep, make_jobs, quoted, run_and_tell
 from arn.report import terminal
+from arn.training.stopping import Signals
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -89,14 +90,15 @@ def sweep(composed: Sequence[Composed], command: Sequence[str]) -> None:
     launcher: Launcher = instantiate(config["launcher"], "launcher")
     again = f"the same command goes on where it stopped, with hydra.sweep.dir={place} where that is not its own folder"
     try:
-        if config.get("tune"):
-            from arn.multirun.tuning import tune
+        with Signals().held():  # SLURM's too: the job at work writes itself down before the sweep ends
+            if config.get("tune"):
+                from arn.multirun.tuning import tune
 
-            tune(composed, command, launcher, console)
-        else:
-            grid(make_jobs(composed, command), launcher, place)
-    except KeyboardInterrupt:
-        console.print(f"interrupted: {again}")
+                tune(composed, command, launcher, console)
+            else:
+                grid(make_jobs(composed, command), launcher, place)
+    except Interrupted as signalled:
+        console.print(f"{signalled.told}: {again}")
         raise
     except OSError as error:
         raise ArnError(f"cannot write to the sweep's folder {place}: {error.strerror or error}") from error

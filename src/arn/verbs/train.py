@@ -56,7 +56,7 @@ class Training:
     run: Run
     command: str  # as it was typed
     signals: Signals = field(default_factory=Signals)
-    begun: float = field(default_factory=time.time)
+    begun: float = field(default_factory=time.monotonic)
 
 
 def main(arguments: list[str]) -> None:
@@ -95,7 +95,7 @@ def train(training: Training) -> float:
         first = [same_config, Throughput()]
         trainer = build_trainer(request, run, loggers, first, training.signals, task.history.changed)
         if trainer.world_size > 1:
-            os.environ[PARENT] = "1"  # the ranks that it starts end with it, even where they wait for it
+            os.environ[PARENT] = str(os.getpid())  # the ranks that it starts end with it, even where they wait for it
         if datamodule.batch_size == trainer.world_size:
             check_batch_norm(task.network, datamodule.sizes.smallest, request.freeze_backbone_norm)
         split_hash = None  # of drawn scenes there is none
@@ -104,6 +104,8 @@ def train(training: Training) -> float:
             split_hash = datamodule.write_splits(run.splits_file)
             console.print(terminal.stages(request.name, task.network))
             console.print(f"run folder: {run}")
+            for line in datamodule.passed_over:
+                console.print(line)
             for logger in loggers:
                 begin(logger, training, task)
         task.network.to(memory_format=torch.channels_last)
@@ -197,7 +199,7 @@ def finish_run(
         "pictures_trained_on": outcome.pictures,
         "training_seconds": round(outcome.seconds, 1),
         "seconds_per_picture": round(outcome.seconds / max(outcome.pictures, 1), 5),
-        "total_seconds": round(time.time() - training.begun, 1),
+        "total_seconds": round(time.monotonic() - training.begun, 1),
         "seconds_per_map": seconds_per_map(predictor, datamodule),
         "weights_sha256_by_rank": outcome.weights,
         **facts,
