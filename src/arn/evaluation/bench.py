@@ -57,7 +57,7 @@ class Bench:
         names = short_names(request.datasets)
         meanings = mask_meanings(request.masks, names)
         self.sources = {
-            short: find_source(name, meaning=meanings.get(short))
+            short: find_source(name, meaning=meanings.get(short), tell=say)
             for short, name in zip(names, request.datasets, strict=True)
         }
         unknown = [name for name in request.columns if name not in scores()]
@@ -113,7 +113,7 @@ class Bench:
         return spent
 
     def content(self, cache: Cache, command: str, begun: float) -> dict[str, Any]:
-        """What bench.json holds; `command` was typed, and `begun` in seconds since the epoch."""
+        """What bench.json holds; `command` was typed, and `begun` is by `time.monotonic`."""
         request = self.request
         sampling = results.Sampling(request.resamples, request.confidence, request.seed)
         pictures = {

@@ -23,9 +23,10 @@ SCHEMA = 1
 
 
 def made_by(command: str, begun: float) -> dict[str, Any]:
-    """Command, date, versions, machine and duration of what began at `begun`, seconds since the epoch, and ends now."""
-    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun))
-    machine, seconds = {"processor": processor()}, round(time.time() - begun, 2)
+    """Command, date, versions, machine and duration of what began at `begun`, by `time.monotonic`, and ends now."""
+    spent = time.monotonic() - begun  # a clock that is set meanwhile moves the date, not this
+    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - spent))
+    machine, seconds = {"processor": processor()}, round(spent, 2)
     return {"command": command, "date": date, **provenance(), "machine": machine, "seconds": seconds}
 
 

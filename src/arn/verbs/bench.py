@@ -79,6 +79,9 @@ def recipe(config: DictConfig) -> None:
     run = Path(job.runtime.output_dir)
     overrides = list(job.overrides.task)
     try:
+        given = any(_key(override) == "hydra.run.dir" for override in job.overrides.hydra)
+        if not given and any(run.iterdir()):  # called as the second, which was another bench's: the clock went back
+            raise ArnError(f"{run} is another bench's already: start again, or name a folder, hydra.run.dir=PATH")
         request = BenchRequest.of(config)
         limit_megapixels(request.max_megapixels)
         if request.shards is not None:
@@ -130,7 +133,7 @@ def bench(request: BenchRequest, run: Path, command: str = "arn bench") -> dict[
 
     Raises ArnError for whatever is wrong with methods, data sets, keys or coverage, before anything is scored.
     """
-    begun = time.time()
+    begun = time.monotonic()
     written = ("scores.csv", "per_image.csv", "table.md", "table.tex", "bench.json", "index.html", "figures")
     check_unclaimed(run, written, (run / "bench.json").is_file(), "hydra.run.dir")
     if request.xlsx:
@@ -150,7 +153,7 @@ def bench(request: BenchRequest, run: Path, command: str = "arn bench") -> dict[
 
 
 def scored_and_written(request: BenchRequest, run: Path, command: str, begun: float, cache: Cache) -> dict[str, Any]:
-    """As :func:`bench`; `begun` in seconds since the epoch."""
+    """As :func:`bench`; `begun` by `time.monotonic`."""
     request = with_found_maps(request, console.print)
     bench = Bench(request, choose_methods(request, console.print), console.print)
     with Workers(request.processes) as workers, Bars(console) as bars:

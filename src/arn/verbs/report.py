@@ -40,7 +40,7 @@ def report(request: ReportRequest, command: str = "arn report") -> dict[str, Any
     from arn.report.page import write_page
     from arn.report.runs import read_runs, reference, variants
 
-    begun = time.time()
+    begun = time.monotonic()
     runs, unfinished = read_runs(Path(request.runs))
     compared = variants(runs)
     sampling = {key: getattr(request, key) for key in ("resamples", "confidence", "seed")}
