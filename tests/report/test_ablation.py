@@ -12,6 +12,7 @@ import pytest
 
 from arn.cli import main
 from arn.errors import ArnError
+from arn.files import write_atomically
 from arn.metrics import SaliencyMetrics
 from arn.multirun.jobs import Sweep
 from arn.report.ablation import csv, latex, make_report, markdown
@@ -168,6 +169,23 @@ def test_the_command_writes_tables_figures_and_a_page(ablation, capsys):
     first = (output / "figures" / "variants_TOY.png").read_bytes()
     assert main(["report", f"runs={ablation}", "resamples=100", f"output={ablation}/again"]) == 0  # not its own report
     assert (ablation / "again" / "figures" / "variants_TOY.png").read_bytes() == first
+
+
+def test_a_report_that_was_killed_while_it_wrote_goes_on(ablation, monkeypatch):
+    written = []
+
+    def killed(path, data):
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_atomically(path, data)
+
+    command = ["report", f"runs={ablation}", "resamples=0", "figures=false", f"output={ablation}/killed"]
+    with monkeypatch.context() as context:
+        context.setattr("arn.verbs.report.write_atomically", killed)
+        assert main(command) == 130
+    assert len(list((ablation / "killed").iterdir())) == 1
+    assert main(command) == 0
 
 
 def test_steps_lie_along_an_axis_and_three_is_the_full_model(tmp_path):

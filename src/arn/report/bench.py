@@ -34,11 +34,12 @@ def write_bench(bench: Bench, content: dict[str, Any], folder: Path, cache: Cach
     by_view = [(view, {one.name: bench.rows_of(one, view) for one in bench.of(view.dataset)}) for view in bench.views]
     labelled = [(name, view.dataset, view.label, rows) for view, of in by_view for name, rows in of.items()]
     files = {
+        # First: by it the next bench knows the folder for one of ours, also where this one is killed.
+        "bench.json": (json.dumps(content, allow_nan=False) + "\n").encode(),
         "scores.csv": scores_csv(content).encode(),
         "per_image.csv": per_image_csv(labelled).encode(),
         "table.md": markdown(content, bench.columns).encode(),
         "table.tex": latex(content, bench.columns, Form(bench.request.latex, bench.request.marks)).encode(),
-        "bench.json": (json.dumps(content, allow_nan=False) + "\n").encode(),
     }
     extra = []
     if content["printed"]:

@@ -50,10 +50,11 @@ def report(request: ReportRequest, command: str = "arn report") -> dict[str, Any
     output = Path(request.output)
     drawn = draw_sweep(content) if request.figures else {}
     files = {
+        # First: by it the next report knows the folder for one of ours, also where this one is killed.
+        "report.json": (json.dumps(content, allow_nan=False, indent=1) + "\n").encode(),
         "table.md": markdown(content).encode(),
         "table.tex": latex(content).encode(),
         "report.csv": csv(content).encode(),
-        "report.json": (json.dumps(content, allow_nan=False, indent=1) + "\n").encode(),
         **{f"figures/{name}": data for name, data in drawn.items()},
     }
     names = [*(Path(name).parts[0] for name in files), "index.html"]
