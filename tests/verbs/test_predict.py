@@ -346,6 +346,14 @@ def test_a_folder_keeps_its_tree_and_a_pattern_its_own(holiday, tmp_path, monkey
     assert not list((tmp_path / "outputs/predict/maps/outputs").rglob("*"))  # nor is where it writes by default
 
 
+def test_links_are_pictures_of_their_own_and_two_ways_to_one_are_not(holiday, tmp_path):
+    (holiday / "again.png").symlink_to(holiday / "b.png")
+    (tmp_path / "way").symlink_to(holiday)
+    command = ["predict", f"{holiday}/b.png", f"{tmp_path}/way/b.png", str(holiday / "again.png")]
+    assert main([*command, "-o", str(tmp_path / "out"), "method=mb"]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["again.png", "b.png"]
+
+
 def test_pictures_of_one_name_keep_their_folders(holiday, tmp_path):
     for place in ("x", "y"):
         (holiday / place).mkdir()

@@ -96,8 +96,8 @@ def find(
     found: dict[str, Source] = {}
     for word in named:
         for source in _of_word(word, folders > 1, recursive, empty, closed, tell):
-            key = source.place if source.path is None else str(source.path.resolve())
-            found.setdefault(key, source)
+            path = source.path  # a link to another picture is one of its own
+            found.setdefault(source.place if path is None else str(path.parent.resolve() / path.name), source)
     return _named_apart(list(found.values()))
 
 
