@@ -24,7 +24,7 @@ BIN := $(if $(findstring /,$(PYTHON)),$(dir $(PYTHON)),)
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep bench report table1 predict test lint perf faults fuzz clean
+.PHONY: help setup train sweep bench report table1 predict test lint perf faults resources fuzz clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":[^#]*## "} /^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -66,8 +66,12 @@ lint: $(READY) ## Check style, formatting, types and the direction of imports
 perf: $(READY) ## Time the hot paths against their references and print a table
 	$(PYTHON) -m perf $(ARGS)
 
-faults: $(READY) ## Kill small trainings at every moment, twice, and compare them with undisturbed ones (20 minutes)
+faults: $(READY) ## Kill trainings at every moment, twice, and other commands, and compare with undisturbed ones (half an hour)
 	$(PYTHON) tests/faults/kills.py $(ARGS)
+	$(if $(ARGS),,$(PYTHON) tests/faults/commands.py)
+
+resources: $(READY) ## Measure what predict and train hold, and what they leave when they end or are ended (15 minutes)
+	$(PYTHON) tests/faults/resources.py $(ARGS)
 
 fuzz: $(READY) ## Damage files and draw overrides, FUZZ times as many as CI does, others each time (half an hour)
 	ARN_FUZZ=$(FUZZ) $(PYTHON) -m pytest -n 0 --timeout 0 --durations=20 tests/fuzz $(ARGS)

@@ -18,6 +18,7 @@ import contextlib
 import itertools
 import os
 import random
+import select
 import shutil
 import signal
 import sys
@@ -58,28 +59,47 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 TIMES = {"training_seconds", "seconds_per_picture", "seconds_per_map", "total_seconds"}
 
 
+class Started:
+    """A command at work in a process of its own, forked from this one."""
+
+    def __init__(self, arguments: list[str], kill_at: int | None = None) -> None:
+        """With ``kill_at`` it ends itself by SIGKILL at that moment."""
+        self._told, writing = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._told)
+            status = 1
+            try:
+                devnull = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(devnull, 1)
+                if "FAULTS_SHOW" not in os.environ:
+                    os.dup2(devnull, 2)
+                count_moments(lambda number: os.write(writing, b".") if number != kill_at else suicide())
+                status = main(arguments)
+            finally:
+                os._exit(status)
+        os.close(writing)
+
+    def wait(self, seconds: float | None = None) -> tuple[int, int]:
+        """Its exit status and its moments; SIGKILL after so many seconds."""
+        moments = 0
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not select.select([self._told], [], [], left)[0]:
+                os.kill(self.pid, signal.SIGKILL)
+                deadline = None
+            elif seen := os.read(self._told, 4096):
+                moments += len(seen)
+            else:
+                break
+        os.close(self._told)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), moments
+
+
 def train(arguments: list[str], kill_at: int | None = None) -> tuple[int, int]:
     """Run ``arn train`` in a process of its own; SIGKILL at that moment. Returns its exit status and its moments."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        status = 1
-        try:
-            devnull = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(devnull, 1)
-            if "FAULTS_SHOW" not in os.environ:
-                os.dup2(devnull, 2)
-            count_moments(lambda number: os.write(writing, b".") if number != kill_at else suicide())
-            status = main(["train", *arguments])
-        finally:
-            os._exit(status)
-    os.close(writing)
-    moments = 0
-    while seen := os.read(reading, 4096):
-        moments += len(seen)
-    os.close(reading)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), moments
+    return Started(["train", *arguments], kill_at).wait()
 
 
 def suicide() -> int:
