@@ -4,8 +4,8 @@
 
 Needs ARN_DATA_DIR and /proc. Predicts N pictures (copies of ECSSD's, over and over) and trains three epochs with loader
 processes, each to its end, interrupted by Ctrl-C, and ended by SIGKILL, and prints a table. Memory is that of the
-command and its processes together (proportional shares), after a tenth and at the end of the run. Exit status 1 where
-anything is left, or where memory or descriptors grow.
+command and its processes together (proportional shares): of whole runs the median in the middle and towards the end, of
+others the most. Exit status 1 where anything is left, or where memory or descriptors grow.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 SHARED = Path("/dev/shm")
 EVERY = 0.5  # s
-GROWTH = 0.1  # of memory between a third of a run and its end, as a share
+WINDOWS = ((0.4, 0.55), (0.7, 0.85))  # of a run: between these its memory may not grow, nor its descriptors
+GROWTH = 0.1  # of memory, as a share
 LAST = 20.0  # s that a killed command's processes may outlive it
 
 
@@ -90,7 +93,7 @@ def measure(name: str, arguments: list[str], work: Path, number: int | None = No
             if number is not None and time.monotonic() - begun > after:
                 # Ctrl-C goes to all that a terminal shows, a kill for want of memory to one process.
                 os.killpg(running.pid, number) if number == signal.SIGINT else os.kill(running.pid, number)
-                number, ended = None, time.monotonic()
+                number = None
             time.sleep(EVERY)
         spent = time.monotonic() - begun
     ended = time.monotonic()
@@ -99,13 +102,17 @@ def measure(name: str, arguments: list[str], work: Path, number: int | None = No
     gone = time.monotonic() - ended
     made = segments() - before
     at_work = [one for one in samples if one.memory > 0] or [Sample(0, 0, 0)]
-    early, late = at_work[len(at_work) // 3 : len(at_work) // 2] or at_work, at_work[-max(2, len(at_work) // 6) : -1]
-    memory = [max(one.memory for one in part) for part in (early, late or at_work)]
-    files = [max(one.descriptors for one in part) for part in (early, late or at_work)]
-    most = max(one.processes for one in at_work)
+    early, late = (at_work[int(begin * len(at_work)) : int(end * len(at_work)) + 1] for begin, end in WINDOWS)
+    memory, files = (
+        [median(getattr(one, what) for one in part) for part in (early, late)] for what in ("memory", "descriptors")
+    )
     late_ones = f" (for {gone:.1f} s)" if gone > 0.2 else ""
-    cells = [name, running.returncode, f"{spent:.0f} s", f"{memory[0]:,.0f} / {memory[1]:,.0f} MiB"]
-    cells += [f"{files[0]} / {files[1]}", most, f"{len(left)}{late_ones}", len(made)]
+    cells: list[Any] = [name, running.returncode, f"{spent:.0f} s"]
+    if after:
+        cells += [f"{max(one.memory for one in at_work):,.0f} MiB", max(one.descriptors for one in at_work)]
+    else:
+        cells += [f"{memory[0]:,.0f} / {memory[1]:,.0f} MiB", f"{files[0]:.0f} / {files[1]:.0f}"]
+    cells += [max(one.processes for one in at_work), f"{len(left)}{late_ones}", len(made)]
     print(f"| {' | '.join(map(str, cells))} |", flush=True)
     wrong = [f"{name}: processes {left} live on"] if left else []
     wrong += [f"{name}: left {sorted(made)} in {SHARED}"] if made else []
@@ -125,7 +132,9 @@ def run(pictures: int) -> int:
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # which a shell's background ignores, and its children with it
-    print("| what | exit | time | memory, early / late | descriptors | processes | left | segments left |")
+    print(
+        "| what | exit | time | memory, middle / end | descriptors, middle / end | processes | left | segments left |"
+    )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory(prefix="arn-resources-") as place:
         work = Path(place)

@@ -16,6 +16,7 @@ from arn.errors import ArnError
 from arn.multirun import jobs
 from arn.multirun.jobs import Job, Sweep, Watcher, make_jobs, quoted, run_jobs
 from arn.runs import Run
+from arn.verbs import sweep as verb
 
 STUB = (sys.executable, str(Path(__file__).parent / "stub.py"))
 THREE = ["train", "-m", "seed=1,2,3"]
@@ -124,6 +125,18 @@ def test_a_job_whose_sweep_was_gone_before_it_began_ends(tmp_path):
     """Killed while the job's Python was still starting: its parent is another then."""
     code = "import time\nfrom arn.cli import _end_with\n_end_with(1 << 22)\ntime.sleep(60)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=50).returncode == -signal.SIGKILL
+
+
+def test_a_job_that_another_start_of_the_sweep_has_finished_did_not_fail(tmp_path, stubbed, monkeypatch):
+    """Two starts at once refuse each other the job that each is at."""
+
+    def refused(jobs, launcher, *rest, **options):
+        run_and_tell(jobs, launcher, *rest, **options)
+        return [f"{job.name} (exit status 2)" for job in jobs]
+
+    run_and_tell = verb.run_and_tell
+    monkeypatch.setattr(verb, "run_and_tell", refused)
+    assert main([*THREE, f"hydra.sweep.dir={tmp_path}/s"]) == 0
 
 
 def test_a_job_that_fails_is_named_and_the_others_run(tmp_path, stubbed, capsys):
