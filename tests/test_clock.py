@@ -56,7 +56,7 @@ def test_a_bench_and_what_it_keeps(tiny_dataset, tmp_path, monkeypatch, capsys):
     for name in "ab":
         assert main([*command, f"hydra.run.dir={name}"]) == 0
         tables.append((tmp_path / name / "per_image.csv").read_bytes())
-        assert 0 < json.loads((tmp_path / name / "bench.json").read_bytes())["provenance"]["seconds"] < HOUR / 2
+        assert 0 <= json.loads((tmp_path / name / "bench.json").read_bytes())["provenance"]["seconds"] < HOUR / 2
         assert ("scored 6 maps" in capsys.readouterr().out) == (name == "a")
     assert tables[0] == tables[1]
 
