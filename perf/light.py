@@ -82,7 +82,9 @@ def main(arguments: list[str]) -> None:
         each = {name: [1000 * one / len(squares) for one in values] for name, values in seconds.items()}
         content["milliseconds"][how] = {name: spread(values) for name, values in each.items()}
         content["times the backbone"][how] = {
-            name: ratios(values, each[f"{name}: {ALONE}"]) for name, values in each.items() if ALONE not in name
+            name: ratios(values, each[f"{name}: {ALONE}"])
+            for name, values in each.items()
+            if f"{name}: {ALONE}" in each
         }
     content["goals"] = goals(content)
     show(content)
@@ -135,7 +137,6 @@ def programs(folder: Path, threads: int) -> dict[str, Program]:
     if not small.is_file():
         quantised(small)
     made["ONNX Runtime, int8"] = of_onnx(small, threads)
-    made[f"ONNX Runtime, int8: {ALONE}"] = made[f"ONNX Runtime, float32: {ALONE}"]
     return made
 
 

@@ -117,27 +117,7 @@ def test_pictures_of_the_whole_run_count_though_an_early_checkpoint_was_best(tmp
     assert record["pictures_trained_on"] == 32
 
 
-BULKY = ("srm", "amulet", "ucf")  # whole only nightly: what resumes them is no code of theirs
-
-
-@pytest.mark.parametrize("network", BULKY)
-def test_a_rival_trains_and_predicts(tmp_path, tiny_overrides, network):
-    least = ["data.train_limit=2", "data.batch_size=2", "data.val=1", "data.test_limit=1", "panels=0"]
-    run = tmp_path / "run"
-    try:
-        options = [*tiny_overrides, *least, f"network={network}", "optimizer=sgd", "optimizer.lr=1e-4"]
-        assert train(run, *options, "trainer.max_steps=1") == 0
-        assert json.loads((run / "metrics.json").read_text())["name"] == network
-        picture, _ = scene("test", 0)
-        assert arn.load(run).predict(picture).shape == picture.shape[:2]
-    finally:  # half a gigabyte of checkpoints
-        shutil.rmtree(run, ignore_errors=True)
-
-
-@pytest.mark.parametrize(
-    "network",
-    [pytest.param(one, marks=[pytest.mark.nightly] if one in BULKY else []) for one in ("dhsnet", "nldf", *BULKY)],
-)
+@pytest.mark.parametrize("network", ["dhsnet", "nldf", "srm", "amulet", "ucf"])
 def test_a_rival_trains_resumes_and_predicts(tmp_path, tiny_overrides, network):
     """Like ARN: two epochs are one and a resumed one, bit for bit, and the run makes maps at native size."""
     least = ["data.train_limit=4", "data.batch_size=2", "data.val=1", "data.test_limit=1", "panels=0"]
